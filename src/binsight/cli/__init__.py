@@ -1,0 +1,76 @@
+"""The command line: one small file per group of commands, loaded only when one of them runs."""
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+
+import click
+
+from binsight import __version__
+from binsight.errors import BinsightError
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and help line, and imports one only to run it.
+
+    `lazy` maps a command's name to (`module:attribute`, help line). The help lines stand here so that
+    `--help` imports nothing; a test holds them to the commands' own docstrings.
+    """
+
+    def __init__(self, *args: object, lazy: Mapping[str, tuple[str, str]], **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.lazy = dict(lazy)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.lazy:
+            return None
+        module, attribute = self.lazy[cmd_name][0].split(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.lazy.items()])
+
+
+COMMANDS = {
+    "demo": ("binsight.cli.demo:demo", "The main job on a small example, with nothing to configure."),
+    "count": ("binsight.cli.count:count", "Count the items in photos: an estimate per photo."),
+    "data": ("binsight.cli.data:data", "Fetch, inspect and prepare photos and records."),
+    "train": ("binsight.cli.train:train", "Train a network by a recipe: a run folder."),
+    "evaluate": ("binsight.cli.evaluate:evaluate", "Measure a run or bundle on a dataset: a report."),
+    "export": ("binsight.cli.export:export", "Turn a run into a bundle: ONNX, self-contained, parity-checked."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="binsight")
+def cli() -> None:
+    """Binsight counts the items in a warehouse bin from one photo and says how sure it is."""
+
+
+def main() -> None:
+    """Run the command line; every error of ours ends as one sentence and a non-zero exit."""
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        _fail("interrupted; run the same command again to go on", 130)
+    except KeyboardInterrupt:
+        _fail("interrupted; run the same command again to go on", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BinsightError as error:
+        _fail(str(error), 1)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away (`| head`): nothing to say
+        sys.exit(141)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(code)

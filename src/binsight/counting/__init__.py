@@ -1,0 +1,1 @@
+"""Photos in, estimates out: NumPy and ONNX Runtime only."""

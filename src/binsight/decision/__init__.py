@@ -1,0 +1,1 @@
+"""Pure functions over estimates: scores, intervals, calibration."""

@@ -1,0 +1,73 @@
+"""Every error that Binsight raises on purpose.
+
+```
+BinsightError
+├── BadInput (ValueError)             the user's file or value is at fault
+│   ├── BadPhoto                      bytes that are not one usable photo
+│   ├── BadRecord                     a stock record that cannot be read
+│   ├── BadRecipe                     an unknown field or an impossible value
+│   ├── BadDataset                    a dataset folder that is damaged or not one
+│   └── BadBundle                     a bundle that is damaged, tampered with or of another format
+├── MissingObject (FileNotFoundError) a file, object or bucket that is not there
+├── MissingExtra (ImportError)        a library that an optional part needs
+├── StorageFailure (OSError)          a disk or an object store that failed
+└── GateFailed                        the work was done, and its result does not pass
+```
+
+A message names the thing, states the law and the values, and ends with the mend.
+"""
+
+
+class BinsightError(Exception):
+    """Base of the tree: one sentence for a person, no traceback needed."""
+
+
+class BadInput(BinsightError, ValueError):
+    """The user's file or value is at fault."""
+
+
+class BadPhoto(BadInput):
+    """Bytes that are not one usable photo.
+
+    `reason` is a short stable word (`empty`, `truncated`, `format`, `animated`, `too_many_pixels`,
+    `too_many_bytes`, `too_small`) for lists of rejects.
+    """
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class BadRecord(BadInput):
+    """A stock record that cannot be read."""
+
+
+class BadRecipe(BadInput):
+    """A recipe with an unknown field or an impossible value."""
+
+
+class BadDataset(BadInput):
+    """A dataset folder that is damaged, or is not one."""
+
+
+class BadBundle(BadInput):
+    """A bundle that is damaged, tampered with or of another format."""
+
+
+class MissingObject(BinsightError, FileNotFoundError):
+    """A file, object or bucket that is not there."""
+
+
+class MissingExtra(BinsightError, ImportError):
+    """A library that an optional part needs is not installed."""
+
+    def __init__(self, what: str, *, extra: str) -> None:
+        super().__init__(f"{what} needs libraries that are not installed: pip install 'binsight[{extra}]'")
+
+
+class StorageFailure(BinsightError, OSError):
+    """A disk or an object store that failed."""
+
+
+class GateFailed(BinsightError):
+    """The work was done, and its result does not pass."""

@@ -1,0 +1,6 @@
+"""From bytes to checked, bounded pixels to `images_BCHW`: one path for training, evaluation, counting, serving."""
+
+from binsight.imaging.decode import Limits, decode_photo
+from binsight.imaging.prepare import Preprocessing, images_BCHW, pixels_HWC
+
+__all__ = ["Limits", "Preprocessing", "decode_photo", "images_BCHW", "pixels_HWC"]

@@ -1,0 +1,1 @@
+"""Networks and how they are trained, evaluated and exported. The only room that imports torch."""

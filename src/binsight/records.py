@@ -1,0 +1,126 @@
+"""The frozen values that the rooms exchange: what a record says, what a photo shows.
+
+Counts are plain `int`s; a distribution over counts is `probs[n]` = p(n) for n = 0 … K-1, where the last
+entry stands for "K-1 or more".
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from binsight.errors import BadRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordItem:
+    """One line of a stock record: so many units of one item."""
+
+    sku: str
+    quantity: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BinRecord:
+    """What the stock system says that the bin in one photo holds.
+
+    `expected` is the record's own total. `items` need not add up to it: that is a finding
+    (`adds_up`), not an error. `photo` is the photo's id, a string: `1` and `00001` are different photos.
+    """
+
+    photo: str
+    expected: int
+    items: tuple[RecordItem, ...] = ()
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the quantities of the items sum to the expected total."""
+        return sum(item.quantity for item in self.items) == self.expected
+
+    @property
+    def skus(self) -> frozenset[str]:
+        return frozenset(item.sku for item in self.items)
+
+    @classmethod
+    def from_abid_json(cls, data: bytes, *, photo: str) -> "BinRecord":
+        """Read a record in the Amazon Bin Image Dataset's form.
+
+        Raises `BadRecord` naming the photo where the bytes are not JSON, are not an object, or lack a
+        whole, non-negative `EXPECTED_QUANTITY` or an item's `quantity`.
+        """
+        where = f"record of photo {photo}"
+        try:
+            fields = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise BadRecord(f"{where} is not JSON ({error}); fetch it again or remove it") from None
+        if not isinstance(fields, dict):
+            raise BadRecord(f"{where} must be a JSON object, but is a {type(fields).__name__}")
+        lines = fields.get("BIN_FCSKU_DATA")
+        if not isinstance(lines, dict):
+            raise BadRecord(f"{where} must have an object BIN_FCSKU_DATA, but has {_shown(lines)}")
+        expected = _quantity(fields.get("EXPECTED_QUANTITY"), f"{where}: EXPECTED_QUANTITY")
+        return cls(
+            photo=photo,
+            expected=expected,
+            items=tuple(_abid_item(sku, line, where) for sku, line in sorted(lines.items())),
+        )
+
+
+def _abid_item(sku: str, line: Any, where: str) -> RecordItem:
+    if not isinstance(line, dict):
+        raise BadRecord(f"{where}: item {sku} must be an object, but is {_shown(line)}")
+    return RecordItem(
+        sku=sku,
+        quantity=_quantity(line.get("quantity"), f"{where}: quantity of item {sku}"),
+        name=str(line.get("name") or ""),
+    )
+
+
+def _quantity(value: Any, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise BadRecord(f"{what} must be a whole number of 0 or more, but is {_shown(value)}")
+    return value
+
+
+def _shown(value: Any) -> str:
+    return "missing" if value is None else json.dumps(value)[:60]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountEstimate:
+    """The model's distribution over counts for one photo, from the photo alone.
+
+    `probs[n]` = p(n); the last entry stands for "this many or more". `flags` are quality words
+    (`blurred`, `dark`, …), `bin_label` what was read from a label in the photo, if anything was.
+    """
+
+    photo: str
+    probs: tuple[float, ...]
+    bin_label: str | None = None
+    flags: tuple[str, ...] = field(default=())
+
+    @property
+    def count(self) -> int:
+        """The most likely count; the smaller one where two are equally likely."""
+        return max(range(len(self.probs)), key=lambda n: (self.probs[n], -n))
+
+    @property
+    def interval(self) -> tuple[int, int]:
+        """The central interval that holds at least 90% of the probability, both ends included."""
+        return self.central_interval(0.9)
+
+    def central_interval(self, mass: float) -> tuple[int, int]:
+        """Smallest `low` and `high` with at most `(1 - mass) / 2` of the probability outside on each side."""
+        if not 0 < mass < 1:
+            raise ValueError(f"`0 < mass < 1` must hold, but got mass={mass}")
+        tail = (1 - mass) / 2
+        return _first_above(self.probs, tail), len(self.probs) - 1 - _first_above(self.probs[::-1], tail)
+
+
+def _first_above(probs: tuple[float, ...], tail: float) -> int:
+    total = 0.0
+    for n, p in enumerate(probs):
+        total += p
+        if total > tail:
+            return n
+    return len(probs) - 1

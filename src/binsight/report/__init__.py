@@ -1,0 +1,5 @@
+"""Self-contained HTML reports with a CSV twin beside every plot."""
+
+from binsight.report.page import Page
+
+__all__ = ["Page"]

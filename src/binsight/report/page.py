@@ -1,0 +1,112 @@
+"""One HTML page that needs no other file: sections of prose, tables, plots and contact sheets.
+
+A page is built up in order and written once:
+
+    page = Page("Photos in bins/", lead="1,200 photos, 1,187 records.")
+    page.section("Counts")
+    page.plot("photos_per_count", figure, rows, caption="Photos per recorded count.")
+    page.write(folder)          # folder/index.html and folder/photos_per_count.csv, …
+"""
+
+import base64
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One photo of a contact sheet: JPEG bytes, and a line or two below it."""
+
+    jpeg: bytes
+    caption: str
+    detail: str = ""
+
+    @property
+    def data_uri(self) -> str:
+        return "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode()
+
+
+@dataclass(slots=True)
+class Page:
+    """A report under construction. Text is escaped; only `plot` puts markup in, matplotlib's own SVG."""
+
+    title: str
+    lead: str = ""
+    blocks: list[dict[str, Any]] = field(default_factory=list)
+    tables: dict[str, Sequence[Row]] = field(default_factory=dict)
+
+    def section(self, heading: str, text: str = "") -> None:
+        """Begin a section."""
+        self.blocks.append({"kind": "section", "heading": heading, "text": text})
+
+    def text(self, text: str) -> None:
+        """A paragraph."""
+        self.blocks.append({"kind": "text", "text": text})
+
+    def figures(self, values: Mapping[str, str]) -> None:
+        """A row of large figures with their labels, for what a reader wants first."""
+        self.blocks.append({"kind": "figures", "values": dict(values)})
+
+    def table(self, name: str, rows: Sequence[Row], *, caption: str = "", most: int = 200) -> None:
+        """A table, its first `most` rows on the page and all of them in `name`.csv."""
+        self._keep(name, rows)
+        self.blocks.append(
+            {
+                "kind": "table",
+                "name": name,
+                "caption": caption,
+                "columns": list(rows[0]) if rows else [],
+                "rows": [list(row.values()) for row in rows[:most]],
+                "left_out": max(0, len(rows) - most),
+            }
+        )
+
+    def plot(self, name: str, figure: "Figure", rows: Sequence[Row], *, caption: str = "") -> None:
+        """A matplotlib figure as SVG, with the numbers it shows in `name`.csv."""
+        self._keep(name, rows)
+        svg = io.StringIO()
+        figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
+        markup = svg.getvalue()
+        self.blocks.append(
+            {"kind": "plot", "name": name, "caption": caption, "svg": markup[markup.index("<svg") :]}
+        )
+
+    def contact_sheet(self, tiles: Sequence[Tile], *, caption: str = "") -> None:
+        """A grid of small photos."""
+        self.blocks.append({"kind": "contact_sheet", "tiles": list(tiles), "caption": caption})
+
+    def write(self, folder: Path) -> Path:
+        """Write `index.html` and the CSV files into `folder` and return the page's path."""
+        from jinja2 import Environment, PackageLoader
+
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, rows in self.tables.items():
+            write_csv(folder / f"{name}.csv", rows)
+        environment = Environment(loader=PackageLoader("binsight.report"), autoescape=True, trim_blocks=True)
+        html = environment.get_template("page.html").render(page=self)
+        path = folder / "index.html"
+        path.write_text(html, encoding="utf-8")
+        return path
+
+    def _keep(self, name: str, rows: Sequence[Row]) -> None:
+        if name in self.tables:
+            raise ValueError(f"the page already has a table or plot named {name}")
+        self.tables[name] = rows
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows of equal keys as CSV; an empty file where there are none."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        if rows:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)

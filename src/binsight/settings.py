@@ -1,0 +1,36 @@
+"""Addresses and limits that come from the environment, every one as `BINSIGHT_<NAME>`.
+
+Reading them touches no disk and no network. Credentials of object stores are not here: they stay in the
+store's own variables (`AWS_ACCESS_KEY_ID`, …), which the storage library reads itself.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """All settings, with their defaults. `docs/reference/settings.md` lists them; a test holds it to that."""
+
+    model_config = SettingsConfigDict(env_prefix="BINSIGHT_", frozen=True)
+
+    endpoint_url: str | None = Field(None, description="Address of an S3-compatible server, for every s3:// URL.")
+    region: str = Field("us-east-1", description="Region of the buckets named by s3:// URLs.")
+    model: Path | None = Field(None, description="Bundle that counts where --model is not given.")
+    cache_dir: Path = Field(
+        Path("~/.cache/binsight"), description="Folder for decoded pixels, safe to delete at any time."
+    )
+    max_photo_bytes: int = Field(
+        32 * 1024 * 1024, gt=0, description="A photo file larger than this is refused unread."
+    )
+    max_photo_pixels: int = Field(
+        40_000_000, gt=0, description="A photo whose header names more pixels is refused undecoded."
+    )
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
