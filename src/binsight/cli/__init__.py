@@ -43,7 +43,10 @@ COMMANDS = {
     "data": ("binsight.cli.data:data", "Fetch, inspect and prepare photos and records."),
     "train": ("binsight.cli.train:train", "Train a network by a recipe: a run folder."),
     "evaluate": ("binsight.cli.evaluate:evaluate", "Measure a run or bundle on a dataset: a report."),
-    "export": ("binsight.cli.export:export", "Turn a run into a bundle: ONNX, self-contained, parity-checked."),
+    "export": (
+        "binsight.cli.export:export",
+        "Turn a run into a bundle: ONNX, self-contained, parity-checked.",
+    ),
 }
 
 

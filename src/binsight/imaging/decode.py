@@ -61,10 +61,13 @@ def decode_photo(
             f"{name} is not a JPEG, PNG or WebP photo; convert it to one of these", reason="format"
         ) from None
     except Image.DecompressionBombError:
-        raise BadPhoto(f"{name} has more pixels than any photo; save it smaller", reason="too_many_pixels") from None
+        raise BadPhoto(
+            f"{name} has more pixels than any photo; save it smaller", reason="too_many_pixels"
+        ) from None
     except Exception as error:  # noqa: BLE001 - decoders raise all sorts on hostile bytes; each is a bad photo
         raise BadPhoto(
-            f"{name} is cut off or damaged ({error or type(error).__name__}); fetch it again", reason="truncated"
+            f"{name} is cut off or damaged ({error or type(error).__name__}); fetch it again",
+            reason="truncated",
         ) from None
 
 
@@ -84,7 +87,8 @@ def _check_header(image: Image.Image, name: str, limits: Limits) -> None:
     # A JPEG of several frames is MPO, a camera's still with a preview behind it: its first frame is the photo.
     if num_frames > 1 and image.format != "JPEG":
         raise BadPhoto(
-            f"{name} must be one still picture, but has {num_frames} frames; save a single frame", reason="animated"
+            f"{name} must be one still picture, but has {num_frames} frames; save a single frame",
+            reason="animated",
         )
 
 
@@ -100,7 +104,9 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip at 255, not scale
-        return Image.fromarray((np.asarray(image, dtype=np.int64) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+        return Image.fromarray((np.asarray(image, dtype=np.int64) >> 8).clip(0, 255).astype(np.uint8)).convert(
+            "RGB"
+        )
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
