@@ -11,7 +11,8 @@ BinsightError
 ├── MissingObject (FileNotFoundError) a file, object or bucket that is not there
 ├── MissingExtra (ImportError)        a library that an optional part needs
 ├── StorageFailure (OSError)          a disk or an object store that failed
-└── GateFailed                        the work was done, and its result does not pass
+├── GateFailed                        the work was done, and its result does not pass
+└── Stopped                           asked to stop (Ctrl-C, SIGTERM); what was done is kept
 ```
 
 A message names the thing, states the law and the values, and ends with the mend.
@@ -71,3 +72,7 @@ class StorageFailure(BinsightError, OSError):
 
 class GateFailed(BinsightError):
     """The work was done, and its result does not pass."""
+
+
+class Stopped(BinsightError):
+    """Asked to stop (Ctrl-C, SIGTERM); what was done is kept, and the same command goes on from there."""
