@@ -14,9 +14,9 @@ any method, and 60 others; reads of 300, and milliseconds a photo on one core:
 | strips, then the whole photo, ×3 then ×2 (default) | 279 | 24 |
 
 No pass read a wrong name. Among photos as they come about 4% can be read, so that nearly every photo costs what
-one without a label does: some 15 to 20 ms for the strips, 60 to 85 ms for everything. Lanczos enlargement reads 87 labels of 100
-where cubic reads 72 and linear 44; ×4 reads fewer than ×3; searching downscaled and inverted copies as well
-costs half as much again and reads nothing more.
+one without a label does: some 15 to 20 ms for the strips, 60 to 85 ms for everything. Lanczos enlargement reads
+87 labels of 100 where cubic reads 72 and linear 44; ×4 reads fewer than ×3; searching downscaled and inverted
+copies as well costs half as much again and reads nothing more.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 import zxingcpp
 from PIL import Image
 
+DATA_MATRIX = zxingcpp.barcode_formats_from_str("DataMatrix")
 EDGE_SHARE = 0.18
 """Height of the two strips. All labels seen have their centre within 10% of the upper or lower edge."""
 LONGEST_ENLARGED = 2400
@@ -61,7 +62,7 @@ def _read(grey: Image.Image, scale: float) -> str | None:
     size = (max(1, round(grey.width * scale)), max(1, round(grey.height * scale)))
     found = zxingcpp.read_barcodes(
         grey.resize(size, Image.Resampling.LANCZOS),
-        formats=zxingcpp.BarcodeFormat.DataMatrix,
+        formats=DATA_MATRIX,
         try_downscale=False,
         try_invert=False,
     )
