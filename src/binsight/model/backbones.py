@@ -46,7 +46,7 @@ def _build_timm(_: Any, name: str, from_hub: bool) -> tuple[nn.Module, int]:
         close = ", ".join(timm.list_models(f"*{name[:8]}*")[:5]) or "none"
         raise BadRecipe(f"model.backbone: timm has no network {name!r} (close to it: {close})")
     try:
-        backbone = timm.create_model(name, pretrained=from_hub, num_classes=0)
+        backbone: Any = timm.create_model(name, pretrained=from_hub, num_classes=0)
     except Exception as error:
         if not from_hub:
             raise
@@ -98,7 +98,7 @@ def _read_weights(path: Path) -> Mapping[str, torch.Tensor]:
 
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)  # never unpickles code
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever the parsers raise, the file is at fault
         raise BadRecipe(f"{path} is not a safetensors file or a plain state dict: {error}") from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
@@ -132,6 +132,6 @@ def _load_package(backbone: nn.Module, package: str, backbone_name: str) -> None
     files = sorted(Path(spec.origin).parent.rglob("*.pth"))
     state = _read_weights(files[0]) if files else {}
     # The package names its tensors after its own code; they stand in the same order as timm's.
-    names = [name for name in backbone.state_dict()]
+    names = list(backbone.state_dict())
     tensors = list(state.values())
     _load(backbone, dict(zip(names, tensors, strict=False)), f"package:{package}")

@@ -44,7 +44,7 @@ def load_checkpoint(path: Path) -> tuple[Position, dict[str, Any]]:
     """Read what `save_checkpoint` wrote. Only tensors and plain values are accepted, no code."""
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever the parser raises, the file is at fault
         raise StorageFailure(
             f"{path} cannot be read ({str(error).splitlines()[0]}); delete it to start the run over"
         ) from None

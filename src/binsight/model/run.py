@@ -72,7 +72,7 @@ class Run:
         network: nn.Module = build_network(self.recipe.model.model_copy(update={"weights": "none"}))
         try:
             network.load_state_dict(load_file(path))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever the parser raises, the file is at fault
             raise BadRecipe(f"{path} does not hold the weights of {self.folder / RECIPE_NAME}: {error}") from None
         if self.recipe.model.flip_average:
             network = FlipAverage(network)

@@ -251,11 +251,13 @@ class Trainer:
         """Score the weights on `val`, keep them where they are the best so far, and write all down."""
         position = self.position
         weights = self.ema.module if self.ema is not None else self.bare_network
-        scores: Scores = self.fabric.broadcast(self._judge(weights) if self.fabric.is_global_zero else None)
+        judged = self._judge(weights) if self.fabric.is_global_zero else None
+        scores = self.fabric.broadcast(judged)  # one process judges, all know
+        assert scores is not None
         num_batches = max(1, position.batch)
         row = EpochMetrics(
             epoch=position.epoch + 1,
-            lr=self.scheduler.get_last_lr()[0],
+            lr=float(self.scheduler.get_last_lr()[0]),
             train_loss=position.loss_sum / num_batches,
             val_nll=scores.nll,
             val_rps=scores.rps,
@@ -316,7 +318,7 @@ class Trainer:
 def _moving_average(network: nn.Module, decay: float, device: torch.device) -> Any:
     if decay == 0:
         return None
-    from timm.utils import ModelEmaV3
+    from timm.utils.model_ema import ModelEmaV3
 
     # With warm-up the average forgets the first weights quickly, so that short runs can use a long average.
     return ModelEmaV3(network, decay=decay, use_warmup=True, device=device)
@@ -324,7 +326,7 @@ def _moving_average(network: nn.Module, decay: float, device: torch.device) -> A
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     try:
-        from timm.optim import create_optimizer_v2
+        from timm.optim._optim_factory import create_optimizer_v2
     except ImportError:
         raise MissingExtra("training", extra="train") from None
     try:
