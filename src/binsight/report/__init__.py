@@ -1,5 +1,6 @@
 """Self-contained HTML reports with a CSV twin beside every plot."""
 
+from binsight.report.cards import EstimateCard
 from binsight.report.page import Page
 
-__all__ = ["Page"]
+__all__ = ["EstimateCard", "Page"]
