@@ -92,15 +92,20 @@ def _prose(text: str) -> str:
             body = paragraph.lstrip().removeprefix("\b").strip("\n")
             paragraphs.append(f"```text\n{body}\n```\n")
         else:
-            paragraphs.append(paragraph + "\n")
+            paragraphs.append(_escaped(paragraph) + "\n")
     return "\n".join(paragraphs)
+
+
+def _escaped(text: str) -> str:
+    """`<id>` is meant, not a tag of HTML."""
+    return re.sub(r"<(?=\w)", r"\<", text)
 
 
 def _row(option: click.Option, context: click.Context) -> str:
     record = option.get_help_record(context)
     assert record is not None, f"{option.name} is hidden; a hidden option cannot be documented"
     names, text = (part.replace("|", "\\|") for part in record)
-    return f"| `{names}` | {' '.join(text.split())} |"
+    return f"| `{names}` | {' '.join(_escaped(text).split())} |"
 
 
 def _default(value: object) -> str:
