@@ -78,12 +78,9 @@ def find_links(
     return [
         *_item_links(ordered, popular_item),
         *_neighbour_links(ordered),
-        *_shared_links("label", {sighting.photo: sighting.bin_label for sighting in ordered}),
-        *_shared_links("group", {sighting.photo: sighting.group for sighting in ordered}),
-        *(
-            Link(kind="pixels", photos=(a, b), why="near-identical pictures")
-            for a, b in sorted(_in_order(pair) for pair in near_identical)
-        ),
+        *shared_links("label", {sighting.photo: sighting.bin_label for sighting in ordered}),
+        *shared_links("group", {sighting.photo: sighting.group for sighting in ordered}),
+        *_pixel_links(near_identical),
     ]
 
 
@@ -126,6 +123,17 @@ def id_order(photo: str) -> tuple[str, int, int, str]:
     return before, len(digits), int(digits or 0), photo
 
 
+def shared_links(kind: LinkKind, values: Mapping[str, str]) -> Iterable[Link]:
+    """One link for every value (a label's text, a group) that several photos have; empty values do not count."""
+    photos_by_value: dict[str, list[str]] = defaultdict(list)
+    for photo, value in values.items():
+        if value:
+            photos_by_value[value].append(photo)
+    for value, photos in sorted(photos_by_value.items()):
+        if len(photos) >= 2:
+            yield Link(kind=kind, photos=tuple(photos), why=f"{kind} {value}")
+
+
 def chain_sizes(chain_of: Mapping[str, str]) -> list[int]:
     """Photos per chain, largest first."""
     return sorted(Counter(chain_of.values()).values(), reverse=True)
@@ -155,14 +163,15 @@ def _neighbour_links(ordered: Sequence[Sighting]) -> Iterable[Link]:
             yield Link(kind="neighbour", photos=(a.photo, b.photo), why="neighbouring ids, one names no item")
 
 
-def _shared_links(kind: LinkKind, values: Mapping[str, str]) -> Iterable[Link]:
-    photos_by_value: dict[str, list[str]] = defaultdict(list)
-    for photo, value in values.items():
-        if value:
-            photos_by_value[value].append(photo)
-    for value, photos in sorted(photos_by_value.items()):
-        if len(photos) >= 2:
-            yield Link(kind=kind, photos=tuple(photos), why=f"{kind} {value}")
+def _pixel_links(near_identical: Iterable[tuple[str, str]]) -> Iterable[Link]:
+    """One link for all pictures that hang together: of a thousand copies, only neighbours are given as pairs."""
+    pairs = list(near_identical)
+    sets = disjoint_sets(photo for pair in pairs for photo in pair)
+    for pair in pairs:
+        merge(sets, pair)
+    alike = (tuple(sorted(subset, key=id_order)) for subset in sets.subsets())
+    for photos in sorted(alike, key=lambda photos: id_order(photos[0])):
+        yield Link(kind="pixels", photos=photos, why="near-identical pictures")
 
 
 def _steps_apart(a: str, b: str) -> float:
@@ -171,8 +180,3 @@ def _steps_apart(a: str, b: str) -> float:
     if (before_a, width_a) != (before_b, width_b) or width_a == 0:
         return float("inf")
     return abs(number_a - number_b)
-
-
-def _in_order(pair: tuple[str, str]) -> tuple[str, str]:
-    a, b = sorted(pair, key=id_order)
-    return a, b
