@@ -9,8 +9,10 @@ BinsightError
 │   ├── BadDataset                    a dataset folder that is damaged or not one
 │   └── BadBundle                     a bundle that is damaged, tampered with or of another format
 ├── MissingObject (FileNotFoundError) a file, object or bucket that is not there
+│   └── MissingStore                  the bucket or folder itself, so that asking it for more is pointless
 ├── MissingExtra (ImportError)        a library that an optional part needs
 ├── StorageFailure (OSError)          a disk or an object store that failed
+│   └── AccessRefused                 a store that answers, but does not let this user at the object
 └── GateFailed                        the work was done, and its result does not pass
 ```
 
@@ -58,6 +60,10 @@ class MissingObject(BinsightError, FileNotFoundError):
     """A file, object or bucket that is not there."""
 
 
+class MissingStore(MissingObject):
+    """The bucket or folder itself is not there."""
+
+
 class MissingExtra(BinsightError, ImportError):
     """A library that an optional part needs is not installed."""
 
@@ -67,6 +73,13 @@ class MissingExtra(BinsightError, ImportError):
 
 class StorageFailure(BinsightError, OSError):
     """A disk or an object store that failed."""
+
+
+class AccessRefused(StorageFailure):
+    """The store answers, but does not let this user at the object.
+
+    S3 gives this answer also for an object that is not there, to a user who may not list the bucket.
+    """
 
 
 class GateFailed(BinsightError):
