@@ -4,6 +4,7 @@
 the settings' own descriptions. A test fails where a page is not what this renders.
 """
 
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,8 @@ Addresses and limits come from environment variables. Everything else is an argu
 
 SETTINGS_TAIL = """
 Credentials of object stores are not among them: they stay in the store's own variables (`AWS_ACCESS_KEY_ID`,
-`AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_PROFILE` …), which the storage library reads itself.
+`AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`) or come from the machine's role; the
+storage library reads them itself.
 """
 
 
@@ -76,7 +78,7 @@ def walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Command
 def _section(path: str, command: click.Command) -> str:
     context = click.Context(command, info_name=path)
     usage = " ".join([path, *command.collect_usage_pieces(context)])
-    lines = [f"\n## {path}\n", _prose(command.help or ""), f"```text\n{usage}\n```\n"]
+    lines = [f"\n## {path}\n", f"```text\n{usage}\n```\n", _prose(command.help or "")]
     options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
     if options:
         lines.append("| option | |\n|---|---|")
@@ -87,9 +89,9 @@ def _section(path: str, command: click.Command) -> str:
 def _prose(text: str) -> str:
     """A docstring as Markdown: what click leaves unwrapped (after a \\b) becomes a block of text."""
     paragraphs = []
-    for paragraph in re.split(r"\n\s*\n", text.split("\f")[0].strip()):
+    for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(text.split("\f")[0])):
         if paragraph.lstrip().startswith("\b"):
-            body = paragraph.lstrip().removeprefix("\b").strip("\n")
+            body = inspect.cleandoc(paragraph.lstrip().removeprefix("\b").strip("\n"))
             paragraphs.append(f"```text\n{body}\n```\n")
         else:
             paragraphs.append(_escaped(paragraph) + "\n")
@@ -109,9 +111,7 @@ def _row(option: click.Option, context: click.Context) -> str:
 
 
 def _default(value: object) -> str:
-    if value is None:
-        return "none"
-    return f"`{value:,}`" if isinstance(value, int) else f"`{value}`"
+    return "none" if value is None else f"`{value}`"
 
 
 if __name__ == "__main__":
