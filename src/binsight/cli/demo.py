@@ -14,8 +14,7 @@ from binsight.progress import progress_bar
 
 if TYPE_CHECKING:
     from binsight.cli.demo_photos import Example
-    from binsight.counting import CountFailure
-    from binsight.records import CountEstimate
+    from binsight.records import CountEstimate, CountFailure
     from binsight.report import EstimateCard, Page
 
 THUMBNAIL = 400
@@ -59,7 +58,8 @@ def demo(out: Path, offline: bool, as_json: bool) -> None:
     --json` prints it) and index.html, a report: each photo with its most likely count, the 90% interval, the whole
     distribution and what is known about it otherwise.
     """
-    from binsight.counting import Counter, CountFailure, default_bundle
+    from binsight.counting import Counter, default_bundle
+    from binsight.records import CountFailure
     from binsight.storage.files import written_whole
 
     counter = Counter.load(default_bundle())
@@ -121,7 +121,7 @@ def _examples(out: Path, offline: bool) -> tuple[Path, list["Example"], str]:
 
 
 def _card(example: "Example", result: "CountEstimate | CountFailure", drawn_because: str) -> "EstimateCard":
-    from binsight.counting import CountFailure
+    from binsight.records import CountFailure
     from binsight.report import EstimateCard
 
     known_as = "true count" if drawn_because else "record"

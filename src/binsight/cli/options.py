@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from binsight.counting import CountFailure
-    from binsight.records import CountEstimate
+    from binsight.records import CountEstimate, CountFailure
 
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON lines for scripts instead of text."
