@@ -9,9 +9,36 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from binsight.dataset.manifest import Dataset, LabelledPhoto, Split
+from binsight.errors import BadDataset
 from binsight.imaging import Preprocessing, images_BCHW
+from binsight.model.pixels import cached_pixels
+from binsight.model.recipe import Recipe
 
 Batch = tuple[Tensor, Tensor]
+
+
+class Photos:
+    """One split as the trainer uses it: pixels (N, size, size, 3) and counts (N,)."""
+
+    def __init__(self, dataset: Dataset, recipe: Recipe, split: Split) -> None:
+        chosen = dataset.select(split, where=lambda photo: _matches(photo, recipe.data.where))
+        if split == "train" and recipe.data.most is not None and recipe.data.most < len(chosen):
+            kept = np.random.default_rng(recipe.seed).choice(len(chosen), recipe.data.most, replace=False)
+            chosen = tuple(chosen[index] for index in sorted(kept))
+        if len(chosen) < 2:
+            raise BadDataset(
+                f"{dataset.folder} must have at least 2 {split} photos that the recipe asks for, but has {len(chosen)}"
+            )
+        self.counts: npt.NDArray[np.int64] = np.array([photo.count for photo in chosen])
+        self.pixels = cached_pixels(dataset, chosen, recipe.data.preprocessing)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+
+def _matches(photo: LabelledPhoto, where: dict[str, str]) -> bool:
+    return all(photo.extras.get(column) == value for column, value in where.items())
 
 
 def batch_order(num_photos: int, batch_size: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:

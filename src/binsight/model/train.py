@@ -24,16 +24,16 @@ from lightning_fabric import Fabric
 from safetensors.torch import save_file
 from torch import nn
 
-from binsight.dataset.manifest import Dataset, LabelledPhoto, Split
+from binsight.dataset.manifest import Dataset
 from binsight.decision.scores import Scores, score
-from binsight.errors import BadDataset, BadRecipe, GateFailed, MissingExtra, Stopped, StorageFailure
+from binsight.errors import BadRecipe, GateFailed, Stopped, StorageFailure
 from binsight.model.augment import augment
-from binsight.model.batches import batch_order, batches
+from binsight.model.batches import Photos, batch_order, batches
 from binsight.model.checkpoint import Position, load_checkpoint, save_checkpoint
 from binsight.model.curves import write_metrics
 from binsight.model.health import EpochMetrics, diagnose, first_weights_findings
 from binsight.model.network import FlipAverage, build_network, cross_entropy, targets_BK
-from binsight.model.pixels import cached_pixels
+from binsight.model.optimise import make_optimizer, make_scheduler, moving_average
 from binsight.model.recipe import Recipe, dump_recipe, load_recipe
 from binsight.model.run import CHECKPOINT_NAME, RECIPE_NAME, Run, describe_environment, predict
 from binsight.progress import progress_bar
@@ -93,29 +93,6 @@ def _stopping(trainer: "Trainer") -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class Photos:
-    """One split as the trainer uses it: pixels (N, size, size, 3) and counts (N,)."""
-
-    def __init__(self, dataset: Dataset, recipe: Recipe, split: Split) -> None:
-        chosen = dataset.select(split, where=lambda photo: _matches(photo, recipe.data.where))
-        if split == "train" and recipe.data.most is not None and recipe.data.most < len(chosen):
-            kept = np.random.default_rng(recipe.seed).choice(len(chosen), recipe.data.most, replace=False)
-            chosen = tuple(chosen[index] for index in sorted(kept))
-        if len(chosen) < 2:
-            raise BadDataset(
-                f"{dataset.folder} must have at least 2 {split} photos that the recipe asks for, but has {len(chosen)}"
-            )
-        self.counts: npt.NDArray[np.int64] = np.array([photo.count for photo in chosen])
-        self.pixels = cached_pixels(dataset, chosen, recipe.data.preprocessing)
-
-    def __len__(self) -> int:
-        return len(self.counts)
-
-
-def _matches(photo: LabelledPhoto, where: dict[str, str]) -> bool:
-    return all(photo.extras.get(column) == value for column, value in where.items())
-
-
 class Trainer:
     """The state of one run while it trains."""
 
@@ -131,9 +108,9 @@ class Trainer:
         if recipe.training.channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.position = Position()
-        self.ema = _moving_average(network, recipe.training.ema_decay, fabric.device)
-        optimizer = _optimizer(network, recipe)
-        self.scheduler = _scheduler(optimizer, recipe, self.batches_per_epoch * recipe.training.epochs)
+        self.ema = moving_average(network, recipe.training.ema_decay, fabric.device)
+        optimizer = make_optimizer(network, recipe.training)
+        self.scheduler = make_scheduler(optimizer, recipe.training, self.batches_per_epoch * recipe.training.epochs)
         self.bare_network, self.bare_optimizer = network, optimizer
         self.network, self.optimizer = fabric.setup(network, optimizer)
         self.last_saved = time.monotonic()
@@ -313,45 +290,6 @@ class Trainer:
         if self.ema is not None:
             self.ema.load_state_dict(states["ema"])
         self.say(f"going on at epoch {self.position.epoch + 1}, batch {self.position.batch + 1}")
-
-
-def _moving_average(network: nn.Module, decay: float, device: torch.device) -> Any:
-    if decay == 0:
-        return None
-    from timm.utils.model_ema import ModelEmaV3
-
-    # With warm-up the average forgets the first weights quickly, so that short runs can use a long average.
-    return ModelEmaV3(network, decay=decay, use_warmup=True, device=device)
-
-
-def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    try:
-        from timm.optim._optim_factory import create_optimizer_v2
-    except ImportError:
-        raise MissingExtra("training", extra="train") from None
-    try:
-        optimizer = create_optimizer_v2(
-            network, opt=recipe.training.optimizer, lr=recipe.training.lr, weight_decay=recipe.training.weight_decay
-        )
-    except (ValueError, AssertionError) as error:
-        raise BadRecipe(
-            f"training.optimizer: timm knows no optimizer {recipe.training.optimizer!r} ({error})"
-        ) from None
-    assert isinstance(optimizer, torch.optim.Optimizer)
-    return optimizer
-
-
-def _scheduler(
-    optimizer: torch.optim.Optimizer, recipe: Recipe, total_steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    schedules = torch.optim.lr_scheduler
-    match recipe.training.schedule:
-        case "onecycle":
-            return schedules.OneCycleLR(optimizer, max_lr=recipe.training.lr, total_steps=total_steps + 1)
-        case "cosine":
-            return schedules.CosineAnnealingLR(optimizer, T_max=total_steps)
-        case "constant":
-            return schedules.LambdaLR(optimizer, lambda _: 1.0)
 
 
 def _prior_nll(train_counts: npt.NDArray[np.int64], val_counts: npt.NDArray[np.int64], num_counts: int) -> float:

@@ -1,0 +1,47 @@
+"""How weights move: the optimizer, the schedule of its learning rate, and the weights' moving average."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from binsight.errors import BadRecipe
+from binsight.model.recipe import Training
+
+
+def moving_average(network: nn.Module, decay: float, device: torch.device) -> Any:
+    """An exponential moving average of the weights (timm's `ModelEmaV3`), or None where `decay` is 0."""
+    if decay == 0:
+        return None
+    from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
+
+    # With warm-up the average forgets the first weights quickly, so that short runs can use a long average.
+    return ModelEmaV3(network, decay=decay, use_warmup=True, device=device)
+
+
+def make_optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
+    """timm's optimizer of that name, without weight decay on biases and norms. Raises `BadRecipe` for another."""
+    from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
+
+    try:
+        optimizer = create_optimizer_v2(
+            network, opt=training.optimizer, lr=training.lr, weight_decay=training.weight_decay
+        )
+    except (ValueError, AssertionError) as error:
+        raise BadRecipe(f"training.optimizer: timm knows no optimizer {training.optimizer!r} ({error})") from None
+    assert isinstance(optimizer, torch.optim.Optimizer)
+    return optimizer
+
+
+def make_scheduler(
+    optimizer: torch.optim.Optimizer, training: Training, total_steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """The learning rate over `total_steps` batches."""
+    schedules = torch.optim.lr_scheduler
+    match training.schedule:
+        case "onecycle":
+            return schedules.OneCycleLR(optimizer, max_lr=training.lr, total_steps=total_steps + 1)
+        case "cosine":
+            return schedules.CosineAnnealingLR(optimizer, T_max=total_steps)
+        case "constant":
+            return schedules.LambdaLR(optimizer, lambda _: 1.0)

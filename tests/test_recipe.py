@@ -1,0 +1,102 @@
+"""Recipes: one TOML file decides a run."""
+
+from pathlib import Path
+
+import pytest
+
+from binsight.errors import BadRecipe, MissingObject
+from binsight.model.recipe import Recipe, dump_recipe, load_recipe
+
+SHORTEST = """
+name = "short"
+[data]
+dataset = "somewhere"
+[model]
+backbone = "timm:lcnet_035"
+"""
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "short.toml"
+    path.write_text(SHORTEST)
+    return path
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_shipped_recipe_can_be_read(path: Path) -> None:
+    assert load_recipe(path).name == path.stem
+
+
+def test_a_recipe_survives_writing_and_reading(file: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(file, ["training.lr=0.01", "model.head=cumulative", "data.where={kind = 'original'}"])
+    (tmp_path / "whole.toml").write_text(dump_recipe(recipe))
+    assert load_recipe(tmp_path / "whole.toml") == recipe
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("training.epochs=3", 3),
+        ("training.lr=1e-3", 1e-3),
+        ("model.frozen=true", True),
+        ("model.head=continuation", "continuation"),
+        ("data.dataset=/some/where", Path("/some/where")),
+        ("data.preprocessing.size=224", 224),
+    ],
+)
+def test_an_override_reaches_any_field(file: Path, override: str, value: object) -> None:
+    name = override.partition("=")[0]
+    overrides = [override]
+    if name.startswith("data.preprocessing"):
+        overrides += ["data.preprocessing.fit=squash", "data.preprocessing.mean=[0,0,0]", "data.preprocessing.std=[1,1,1]"]
+    found: object = load_recipe(file, overrides)
+    for part in name.split("."):
+        found = getattr(found, part)
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("training.epoch=3", "unknown field training.epoch"),
+        ("lr=0.1", "unknown field lr"),
+        ("training.epochs=0", "training.epochs: .* greater than or equal to 1, but got 0"),
+        ("training.epochs=many", "training.epochs: .* but got 'many'"),
+        ("training.lr=-1", "training.lr: .* greater than 0"),
+        ("model.head=softmax", "model.head: .*'classes', 'cumulative' or 'continuation'"),
+        ("model.backbone=resnet18", "model.backbone"),
+        ("augment.flip=2", "augment.flip"),
+        ("model.max_count=0", "model.max_count"),
+        ("training.epochs", "must read key=value"),
+        ("name.first=x", "name is a value, not a section"),
+    ],
+)
+def test_a_bad_field_is_named_with_the_law_and_the_value(file: Path, override: str, says: str) -> None:
+    with pytest.raises(BadRecipe, match=says):
+        load_recipe(file, [override])
+
+
+def test_a_missing_field_says_how_to_give_it(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(SHORTEST.replace('dataset = "somewhere"', ""))
+    with pytest.raises(BadRecipe, match=r"data\.dataset is missing.*data\.dataset=… on the command line"):
+        load_recipe(path)
+
+
+def test_a_file_that_is_not_there_or_not_toml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingObject, match=r"nothing\.toml"):
+        load_recipe(tmp_path / "nothing.toml")
+    (tmp_path / "r.toml").write_text("name = [")
+    with pytest.raises(BadRecipe, match=r"r\.toml is not TOML"):
+        load_recipe(tmp_path / "r.toml")
+
+
+def test_every_field_of_a_recipe_is_in_the_reference() -> None:
+    """The page lists `section.field` for each, so that an override can be looked up."""
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "recipes.md").read_text()
+    for section, field in Recipe.model_fields.items():
+        inner = getattr(field.annotation, "model_fields", None)
+        for name in [f"{section}.{part}" for part in inner] if inner else [section]:
+            assert f"`{name}`" in page, f"docs/reference/recipes.md does not list {name}"
