@@ -13,7 +13,8 @@ BinsightError
 ├── MissingExtra (ImportError)        a library that an optional part needs
 ├── StorageFailure (OSError)          a disk or an object store that failed
 │   └── AccessRefused                 a store that answers, but does not let this user at the object
-└── GateFailed                        the work was done, and its result does not pass
+├── GateFailed                        the work was done, and its result does not pass
+└── Stopped                           asked to stop (Ctrl-C, SIGTERM); what was done is kept
 ```
 
 A message names the thing, states the law and the values, and ends with the mend.
@@ -84,3 +85,7 @@ class AccessRefused(StorageFailure):
 
 class GateFailed(BinsightError):
     """The work was done, and its result does not pass."""
+
+
+class Stopped(BinsightError):
+    """Asked to stop (Ctrl-C, SIGTERM); what was done is kept, and the same command goes on from there."""
