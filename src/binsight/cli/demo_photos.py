@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from binsight.dataset.fetch import fetch
+from binsight.dataset.fetch_folder import PHOTOS, RECORDS
 from binsight.dataset.selection import Selection
-from binsight.dataset.sources import ABID_URL, PHOTOS, RECORDS, Source, open_abid
+from binsight.dataset.sources import ABID_URL, Source, open_abid
 from binsight.errors import BadRecord, StorageFailure
 from binsight.imaging.drawn import drawn_photo
 from binsight.records import BinRecord
