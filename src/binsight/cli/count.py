@@ -3,11 +3,10 @@
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
 
-from binsight.cli.options import json_option, print_json
+from binsight.cli.options import count_line, json_option, print_json
 from binsight.records import CountEstimate, CountFailure
 
 
@@ -50,24 +49,10 @@ def _print_all(results: Iterable[CountEstimate | CountFailure], as_json: bool) -
     for result in results:
         num_failed += isinstance(result, CountFailure)
         if as_json:
-            print_json(as_line(result))
+            print_json(count_line(result))
         else:
             click.echo(_row(result))
     return num_failed
-
-
-def as_line(result: CountEstimate | CountFailure) -> dict[str, Any]:
-    """The fixed shape of `count --json`, one object a photo."""
-    if isinstance(result, CountFailure):
-        return {"photo": result.photo, "error": result.error}
-    return {
-        "photo": result.photo,
-        "count": result.count,
-        "probs": [round(p, 6) for p in result.probs],
-        "interval": list(result.interval),
-        "bin_label": result.bin_label,
-        "flags": list(result.flags),
-    }
 
 
 def _row(result: CountEstimate | CountFailure) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.options import json_option, print_json
+from binsight.cli.options import count_line, json_option, print_json
 from binsight.errors import BinsightError
 from binsight.progress import progress_bar
 from binsight.records import CountEstimate, CountFailure
@@ -58,7 +58,6 @@ def demo(out: Path, offline: bool, as_json: bool) -> None:
     --json` prints it) and index.html, a report: each photo with its most likely count, the 90% interval, the whole
     distribution and what is known about it otherwise.
     """
-    from binsight.cli.count import as_line
     from binsight.counting import Counter, default_bundle
     from binsight.storage.files import written_whole
 
@@ -75,7 +74,7 @@ def demo(out: Path, offline: bool, as_json: bool) -> None:
             bar.advance(task)
     seconds = time.perf_counter() - start
     with written_whole(out / "counts.jsonl") as part:
-        part.write_text("".join(json.dumps(as_line(result)) + "\n" for result in results))
+        part.write_text("".join(json.dumps(count_line(result)) + "\n" for result in results))
     cards = [_card(example, result, drawn_because) for example, result in zip(examples, results, strict=True)]
     report = _page(cards, drawn_because, seconds, f"{spec.name} {counter.bundle.version}").write(out)
 
