@@ -54,20 +54,20 @@ def _headline(findings: Findings, *, read_labels: bool) -> dict[str, str]:
     labels = sum(scan.bin_label is not None for scan in findings.scans.values())
     return {
         "photos": f"{num_photos:,}",
-        "with a count": _share(len(counts), num_photos),
+        "of the photos have a count": _share(len(counts), num_photos),
         "items a bin, on average": f"{mean(counts):.2f}" if counts else "–",
         "unreadable files": f"{len(findings.unreadable):,}",
-        "photos with a quality flag": _share(flagged, num_photos),
+        "of the photos have a quality flag": _share(flagged, num_photos),
         "copies, byte for byte": f"{sum(len(group) - 1 for group in findings.exact):,}",
         "near-identical pairs": f"{len(findings.near):,}",
         "before/after twins": f"{len(findings.twins):,}",
-        "bin labels read": _share(labels, num_photos) if read_labels else "not looked for",
+        "bin labels read" if read_labels else "bin labels not looked for": f"{labels:,}" if read_labels else "–",
         "records that do not add up": f"{len(findings.not_adding_up):,}",
     }
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{part:,} ({part / whole:.1%})" if whole else "0"
+    return f"{part / whole:.1%}" if whole else "–"
 
 
 def _photos_per_count(page: Page, findings: Findings) -> None:
@@ -81,7 +81,7 @@ def _photos_per_count(page: Page, findings: Findings) -> None:
         return
     photos_with = Counter(findings.counts)
     rows = [
-        {"count": count, "photos": number, "share": round(number / len(findings.counts), 5)}
+        {"count": count, "photos": number, "percent": round(100 * number / len(findings.counts), 2)}
         for count, number in sorted(photos_with.items())
     ]
     labels: list[str] = [str(count) for count in range(min(max(photos_with), MOST_BARS) + 1)]
@@ -132,10 +132,11 @@ def _quality(page: Page, findings: Findings) -> None:
         return
     flags = Counter(flag for quality in qualities for flag in quality.flags)
     rows = [
-        {"flag": flag, "photos": number, "share": round(number / len(qualities), 5)}
+        {"flag": flag, "photos": number, "percent": round(100 * number / len(qualities), 2)}
         for flag, number in flags.most_common()
     ]
-    page.table("quality_flags", rows, caption="Flags, and how many photos have them.")
+    columns = ("flag", "photos", "percent")
+    page.table("quality_flags", rows, caption="Flags, and how many photos have them.", columns=columns)
     for name, limits in {
         "sharpness": (q.BLURRED_BELOW,),
         "brightness": (q.DARK_BELOW, q.BRIGHT_ABOVE),
@@ -146,7 +147,7 @@ def _quality(page: Page, findings: Findings) -> None:
 
 
 def _histogram(page: Page, name: str, values: Any, *, xlabel: str, limits: Sequence[float] = ()) -> None:
-    numbers, edges = np.histogram(values, bins=40)
+    numbers, edges = np.histogram(values, bins=40, range=_span(values))
     rows = [
         {"from": round(float(low), 4), "to": round(float(high), 4), "photos": int(number)}
         for low, high, number in zip(edges[:-1], edges[1:], numbers, strict=True)
@@ -160,6 +161,12 @@ def _histogram(page: Page, name: str, values: Any, *, xlabel: str, limits: Seque
     )
 
 
+def _span(values: Any) -> tuple[float, float]:
+    """From the least to the greatest value, or a tenth to either side of the only one."""
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if high > low else (low - abs(low) / 10, high + abs(high) / 10 or 1.0)
+
+
 def _bad_files(page: Page, findings: Findings) -> None:
     page.section(
         "Files with a problem",
@@ -171,15 +178,15 @@ def _bad_files(page: Page, findings: Findings) -> None:
         {"photo": problem.photo, "reason": problem.reason, "detail": problem.detail}
         for problem in findings.source.problems
     ]
-    if not rows:
-        page.text("None.")
     reasons = Counter(row["reason"] for row in rows)
     page.table(
         "problem_reasons",
         [{"reason": reason, "files": number} for reason, number in reasons.most_common()],
         caption="Reasons.",
+        columns=("reason", "files"),
     )
-    page.table("problems", sorted(rows, key=lambda row: (row["reason"], row["photo"])), most=40)
+    rows.sort(key=lambda row: (row["reason"], row["photo"]))
+    page.table("problems", rows, most=40, columns=("photo", "reason", "detail"))
 
 
 def _bin_labels(page: Page, findings: Findings, *, read_labels: bool) -> None:
@@ -203,6 +210,7 @@ def _bin_labels(page: Page, findings: Findings, *, read_labels: bool) -> None:
         ],
         caption="Bins that several photos show.",
         most=40,
+        columns=("bin_label", "photos", "ids", "counts"),
     )
     page.data(
         "bin_labels",
@@ -212,6 +220,7 @@ def _bin_labels(page: Page, findings: Findings, *, read_labels: bool) -> None:
             if scan.bin_label is not None
         ],
         caption="All labels read:",
+        columns=("photo", "bin_label"),
     )
 
 
@@ -233,9 +242,8 @@ def _records(page: Page, findings: Findings) -> None:
                 "items": "; ".join(f"{item.quantity} × {item.name or item.sku}" for item in photo.record.items),
             }
         )
-    if not rows:
-        page.text("Every record adds up." if any(p.record for p in findings.source.photos) else "No records.")
-    page.table("records_not_adding_up", rows, most=40)
+    columns = ("photo", "expected", "sum_of_items", "items")
+    page.table("records_not_adding_up", rows, most=40, columns=columns)
 
 
 def _all_photos(page: Page, findings: Findings) -> None:

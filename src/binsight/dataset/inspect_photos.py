@@ -74,11 +74,10 @@ def counts_section(page: Page, findings: Findings, thumbnails: Thumbnails) -> No
         photos = by_count[name]
         shown = spread(photos, 2 * TILES_PER_COUNT if name in mixed else TILES_PER_COUNT)
         sizes = {photo: findings.scans[photo].quality for photo in shown}
-        details = {
-            photo: f"count {findings.count_text(photo)} · {size.width}×{size.height}"
-            for photo, size in sizes.items()
-        }
-        thumbnails.sheet(page, details, caption=f"{name}: {len(photos):,} photos.")
+        details = {photo: f"{size.width}×{size.height}" for photo, size in sizes.items()}
+        if name == _sheet_name(MOST_COUNTS + 1):
+            details = {photo: f"count {findings.count_text(photo)}" for photo in shown}
+        thumbnails.sheet(page, details, caption=f"{name} – {len(photos):,} photo{'' if len(photos) == 1 else 's'}")
 
 
 def _sheet_name(count: int | None) -> str:
@@ -117,8 +116,6 @@ def _copies(page: Page, findings: Findings) -> None:
         "Copies",
         "Files with the same bytes under several ids. Two of them in different splits make a test too easy.",
     )
-    if not findings.exact:
-        page.text("None.")
     page.table(
         "exact_duplicates",
         [
@@ -131,6 +128,7 @@ def _copies(page: Page, findings: Findings) -> None:
             for group in findings.exact
         ],
         most=40,
+        columns=("photos", "ids", "counts", "sha256"),
     )
 
 
@@ -156,7 +154,8 @@ def _near(page: Page, findings: Findings, thumbnails: Thumbnails) -> None:
         thumbnails.pairs(page, shown, caption=caption)
     else:
         page.text("None.")
-    page.data("near_duplicates", rows, caption="All pairs:")
+    columns = ("first", "second", "first_count", "second_count")
+    page.data("near_duplicates", rows, caption="All pairs:", columns=columns)
 
 
 def _twins(page: Page, findings: Findings, thumbnails: Thumbnails) -> None:
@@ -210,6 +209,7 @@ def _twins(page: Page, findings: Findings, thumbnails: Thumbnails) -> None:
             for twin in twins
         ],
         caption="All twins:",
+        columns=("first", "second", "first_count", "second_count", "change", "shared_items"),
     )
 
 
