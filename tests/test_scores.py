@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binsight.decision.scores import MIN_PROB, Scores, calibration_error, photo_scores, score
+from binsight.decision.scores import MIN_PROB, Scores, calibration_error, confidence_bins, photo_scores, score
 from binsight.records import CountEstimate
 
 
@@ -136,6 +136,10 @@ def test_a_calibrated_distribution_has_next_to_no_calibration_error() -> None:
     exact = (rng.uniform(size=200_000) < confidence).astype(float)
     assert calibration_error(confidence, exact) < 0.01
     assert calibration_error(np.minimum(confidence + 0.1, 1), exact) > 0.08
+
+
+def test_a_calibration_bin_includes_its_upper_end() -> None:
+    assert confidence_bins(np.array([0.05, 0.07, 0.2, 0.201, 0.95, 1.0])).tolist() == [0, 1, 2, 3, 14, 14]
 
 
 def test_single_precision_and_its_rounding_are_taken() -> None:

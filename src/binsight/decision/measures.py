@@ -54,7 +54,7 @@ RANGES = (
     Range(name="0-5", low=0, high=5),
     Range(name="0-5", low=0, high=5, restricted=True),
     ALL,
-    Range(name="all, 10 or more as one", last=10),
+    Range(name="0-10+", last=10),
 )
 """The ranges that published figures are over, and all counts with and without the sparse upper end."""
 

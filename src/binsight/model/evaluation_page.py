@@ -137,7 +137,7 @@ def _ranges(page: Page, evaluation: Evaluation) -> None:
             _score_table(page, evaluation, within, measured, "Any count may be the answer.")
     if any(within.restricted for within in shown):
         page.section(
-            "Scores with answers from the range alone",
+            "Answers from the range alone",
             "As a network with only these classes would answer. It profits from knowing that no other count "
             "occurs, which a camera does not know: do not mix these figures with those above.",
         )
@@ -175,7 +175,7 @@ def _score_table(page: Page, evaluation: Evaluation, within: Range, measured: Me
         }
         for name in HEADINGS
     ]
-    stem = within.name.replace(", ", "_").replace(" ", "_").replace("-", "_")
+    stem = within.name.replace("-", "_").replace("+", "_or_more")
     page.table(
         f"scores_{stem}" + ("_restricted" if within.restricted else ""),
         rows,
@@ -209,14 +209,15 @@ def _figure(name: str, value: float, *, signed: bool = False) -> str:
 def _by_count(page: Page, evaluation: Evaluation) -> None:
     page.section("By count", "Large counts are rarer, and often some of the items cannot be seen.")
     page.plot(
-        "error_by_count",
-        *plots.error_by_count(evaluation),
-        caption="By recorded count, with 95% intervals where there are ten chains of bins or more.",
+        "exact_by_count",
+        *plots.exact_by_count(evaluation),
+        caption="With 95% intervals where there are ten chains of bins or more.",
     )
+    page.plot("error_by_count", *plots.error_by_count(evaluation), caption="How far off the answers are.")
     page.plot(
         "confusion",
         *plots.confusion_matrix(evaluation),
-        caption="Of the photos with the count at the left, how many got the answer below. "
+        caption="Of the photos with the count at the left, how many got the answer below (darker: a larger share). "
         f"{evaluation.count_name(evaluation.num_counts - 1)} stands for this many or more.",
     )
     page.plot(
@@ -233,7 +234,7 @@ def _sureness(page: Page, evaluation: Evaluation) -> None:
     page.plot(
         "reliability",
         *plots.reliability_diagram(evaluation),
-        caption="Points below the dashed line are answers given too surely.",
+        caption="Dots below the dotted line are answers given too surely; a larger dot stands for more photos.",
     )
     page.plot(
         "risk_coverage",
@@ -325,8 +326,8 @@ def _method(page: Page, evaluation: Evaluation) -> None:
         "per cent by chance, which its interval takes off."
     )
     page.text(
-        f"Counts above {last.rstrip('+')} are taken as {last}. The blind answers know the counts of "
-        f"{evaluation.selection.prior_from}. Intervals hold 95%, from 2,000 resamples of whole chains of bins; "
+        f"Counts above {last.rstrip('+')} are taken as {last}, and for 0–10+ those above 10 as 10. The blind "
+        f"answers know the counts of {evaluation.selection.prior_from}. Intervals hold 95%, from 2,000 resamples of whole chains of bins; "
         "a chain is a set of linked photos, which are never split."
     )
     page.text("All figures are in metrics.json and metrics.csv, every photo's estimate in predictions.csv.")
