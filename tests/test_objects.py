@@ -15,12 +15,15 @@ from binsight.errors import AccessRefused, BadInput, MissingObject, MissingStore
 from binsight.storage import objects as objects_module
 from binsight.storage.objects import Objects, open_store, read_bytes, upload_folder
 
+LARGE = bytes(range(256)) * 4000
+
 pytestmark = pytest.mark.xdist_group("s3")
 
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with running_s3_server(tmp_path_factory.mktemp("s3")) as server:
+        server.put(PUBLIC_BUCKET, {"large.bin": LARGE})
         server.put(PUBLIC_BUCKET, {f"many/{number:04}.txt": b"x" for number in range(1200)})
         yield server
 
@@ -34,6 +37,7 @@ def owner(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects_module, "_PAUSES_S", (0,) * 6)
     monkeypatch.setitem(objects_module._RETRY, "max_retries", 2)
     monkeypatch.setitem(objects_module._RETRY, "backoff", {"init_backoff": timedelta(milliseconds=1)})
 
@@ -179,8 +183,9 @@ def test_an_unreachable_endpoint_is_named(quick_retries: None) -> None:
 def test_passing_faults_are_waited_out(s3: S3Server, quick_retries: None, fault: Fault) -> None:
     with running_fault_server(s3.endpoint_url, [fault, "none"]) as faulty:
         store = open_store(f"s3://{PUBLIC_BUCKET}", endpoint_url=faulty.endpoint_url, anonymous=True)
-        assert store.read("many/0000.txt") == b"x"
-        assert faulty.num_faults >= 1
+        assert store.read("large.bin") == LARGE
+        assert asyncio.run(store.read_async("large.bin")) == LARGE
+        assert faulty.num_faults >= 2
 
 
 def test_lasting_faults_are_told(s3: S3Server, quick_retries: None) -> None:
@@ -198,10 +203,10 @@ def test_bytes_changed_on_the_way_are_read_again(s3: S3Server) -> None:
         assert faulty.num_faults == 2
 
 
-def test_bytes_that_never_match_their_checksum_are_refused(s3: S3Server) -> None:
+def test_bytes_that_never_match_their_checksum_are_refused(s3: S3Server, quick_retries: None) -> None:
     with running_fault_server(s3.endpoint_url, ["garbled"]) as faulty:
         store = open_store(f"s3://{PUBLIC_BUCKET}", endpoint_url=faulty.endpoint_url, anonymous=True)
-        with pytest.raises(StorageFailure, match="arrived 3 times with bytes that do not match its checksum"):
+        with pytest.raises(StorageFailure, match="arrived 6 times with bytes that do not match its checksum"):
             store.read("many/0000.txt")
 
 
