@@ -11,19 +11,19 @@ import click
 from binsight.cli.options import count_line, json_option, print_json
 from binsight.errors import BinsightError
 from binsight.progress import progress_bar
+from binsight.records import CountEstimate, CountFailure
 
 if TYPE_CHECKING:
     from binsight.cli.demo_photos import Example
-    from binsight.records import CountEstimate, CountFailure
     from binsight.report import EstimateCard, Page
 
 THUMBNAIL = 400
 """The page carries its photos within itself, no larger than they are shown."""
 
 FROM_ABID = (
-    "The photos are from the Amazon Bin Image Dataset's public bucket, licence CC BY-NC-SA 3.0 US. The model was "
-    "not trained on any of them. A record is what the stock system says, which is not always what is in the bin, "
-    "and still less what can be seen of it."
+    "The photos are from the Amazon Bin Image Dataset's public bucket, licence CC BY-NC-SA 3.0 US. The "
+    "model that comes with Binsight was not trained on any of them. A record is what the stock system says, which "
+    "is not always what is in the bin, and still less what can be seen of it."
 )
 DRAWN = (
     "These are not photos. Binsight drew the bins itself, {why}. The model was trained on real photos, so how "
@@ -59,24 +59,24 @@ def demo(out: Path, offline: bool, as_json: bool) -> None:
     distribution and what is known about it otherwise.
     """
     from binsight.counting import Counter, default_bundle
-    from binsight.records import CountFailure
     from binsight.storage.files import written_whole
 
     counter = Counter.load(default_bundle())
+    spec = counter.bundle.spec
     out.mkdir(parents=True, exist_ok=True)
     folder, examples, drawn_because = _examples(out, offline)
     start = time.perf_counter()
     with progress_bar("photo") as bar:
         task = bar.add_task("counting", total=len(examples))
         results = []
-        for result in counter.count((example.photo, example.path.read_bytes()) for example in examples):
+        for result in counter.count((example.photo, example.path.read_bytes) for example in examples):
             results.append(result)
             bar.advance(task)
     seconds = time.perf_counter() - start
     with written_whole(out / "counts.jsonl") as part:
         part.write_text("".join(json.dumps(count_line(result)) + "\n" for result in results))
     cards = [_card(example, result, drawn_because) for example, result in zip(examples, results, strict=True)]
-    report = _page(cards, drawn_because, seconds).write(out)
+    report = _page(cards, drawn_because, seconds, f"{spec.name} {counter.bundle.version}").write(out)
 
     num_failures = sum(isinstance(result, CountFailure) for result in results)
     if as_json:
@@ -120,8 +120,7 @@ def _examples(out: Path, offline: bool) -> tuple[Path, list["Example"], str]:
         return out / "drawn", list(bar.track(draw_examples(out / "drawn"), description="drawing")), because
 
 
-def _card(example: "Example", result: "CountEstimate | CountFailure", drawn_because: str) -> "EstimateCard":
-    from binsight.records import CountFailure
+def _card(example: "Example", result: CountEstimate | CountFailure, drawn_because: str) -> "EstimateCard":
     from binsight.report import EstimateCard
 
     known_as = "true count" if drawn_because else "record"
@@ -148,7 +147,7 @@ def _thumbnail(path: Path) -> bytes:
     return file.getvalue()
 
 
-def _page(cards: list["EstimateCard"], drawn_because: str, seconds: float) -> "Page":
+def _page(cards: list["EstimateCard"], drawn_because: str, seconds: float, model: str) -> "Page":
     from binsight.report import Page
 
     page = Page(
@@ -167,6 +166,7 @@ def _page(cards: list["EstimateCard"], drawn_because: str, seconds: float) -> "P
         )
         figures["record within the 90% interval"] = f"{sum(c.verdict != 'differs' for c in known)} of {len(known)}"
     page.figures(figures)
+    page.text(f"Counted with the model {model}.")
     page.section("Estimates", CARDS.format(known_as=cards[0].known_as))
     page.estimates(cards)
     page.table(

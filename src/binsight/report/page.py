@@ -56,6 +56,7 @@ class Page:
     lead: str = ""
     blocks: list[dict[str, Any]] = field(default_factory=list)
     tables: dict[str, Sequence[Row]] = field(default_factory=dict)
+    columns: dict[str, Sequence[str]] = field(default_factory=dict)
 
     def section(self, heading: str, text: str = "") -> None:
         """Begin a section."""
@@ -69,9 +70,20 @@ class Page:
         """A row of large figures with their labels, for what a reader wants first."""
         self.blocks.append({"kind": "figures", "values": dict(values)})
 
-    def table(self, name: str, rows: Sequence[Row], *, caption: str = "", most: int = 200) -> None:
-        """A table, its first `most` rows on the page and all of them in `name`.csv."""
-        self._keep(name, rows)
+    def table(
+        self,
+        name: str,
+        rows: Sequence[Row],
+        *,
+        caption: str = "",
+        most: int = 200,
+        columns: Sequence[str] = (),
+    ) -> None:
+        """A table, its first `most` rows on the page and all of them in `name`.csv.
+
+        `columns` name the CSV's columns where there may be no rows to take them from.
+        """
+        self._keep(name, rows, columns)
         self.blocks.append(
             {
                 "kind": "table",
@@ -107,9 +119,9 @@ class Page:
         """A grid of pairs of small photos."""
         self.blocks.append({"kind": "pairs", "pairs": list(pairs), "caption": caption})
 
-    def data(self, name: str, rows: Sequence[Row], *, caption: str) -> None:
+    def data(self, name: str, rows: Sequence[Row], *, caption: str, columns: Sequence[str] = ()) -> None:
         """Rows that are too many to show: `name`.csv and a line that leads to it."""
-        self._keep(name, rows)
+        self._keep(name, rows, columns)
         self.blocks.append({"kind": "data", "name": name, "caption": caption, "num_rows": len(rows)})
 
     def write(self, folder: Path) -> Path:
@@ -125,22 +137,24 @@ class Page:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, rows in self.tables.items():
-                write_csv(folder / f"{name}.csv", rows)
+                write_csv(folder / f"{name}.csv", rows, self.columns[name])
             return _write_whole(folder / "index.html", html)
         except OSError as error:
             raise StorageFailure(f"the report cannot be written to {folder}: {error.strerror}") from None
 
-    def _keep(self, name: str, rows: Sequence[Row]) -> None:
+    def _keep(self, name: str, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
         if name in self.tables:
             raise ValueError(f"the page already has a table or plot named {name}")
         self.tables[name] = rows
+        self.columns[name] = list(rows[0]) if rows else columns
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows of equal keys as CSV, whole or not at all; an empty file where there are none."""
+def write_csv(path: Path, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
+    """Write rows of equal keys as CSV, whole or not at all; the heading alone where there are none."""
     text = io.StringIO(newline="")
-    if rows:
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+    columns = list(rows[0]) if rows else columns
+    if columns:
+        writer = csv.DictWriter(text, fieldnames=columns)
         writer.writeheader()
         writer.writerows(rows)
     _write_whole(path, text.getvalue())

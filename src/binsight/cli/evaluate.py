@@ -1,0 +1,97 @@
+"""`binsight evaluate`: measure a run or bundle on a dataset."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from binsight.cli.options import json_option, print_json
+from binsight.errors import BadInput, GateFailed
+
+if TYPE_CHECKING:
+    from binsight.model.evaluate import Evaluation
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
+@click.option(
+    "--where",
+    metavar="COLUMN=VALUE",
+    multiple=True,
+    help="Only photos with this value; repeat it for further columns, or further values of one column.",
+)
+@click.option(
+    "--by",
+    metavar="COLUMN",
+    multiple=True,
+    help="Measure the values of this column apart; repeatable. Default: kind, where the dataset has it.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the report. Default: MODEL's name-SPLIT here."
+)
+@json_option
+def evaluate(
+    model: Path,
+    dataset: Path,
+    split: str,
+    where: tuple[str, ...],
+    by: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure a run or bundle on a dataset: a report.
+
+    The result is a folder with an HTML report, metrics.json, metrics.csv and predictions.csv. Every figure has
+    a 95% interval, resampled by chain of bins, and the blind answers' figures beside it. Photos that cannot be
+    read are listed, and the command then ends non-zero. With --json it prints one line for each range of counts.
+    """
+    from binsight.dataset.manifest import Dataset
+    from binsight.model.evaluate import evaluate as measure
+    from binsight.model.evaluate import select
+    from binsight.model.evaluation_files import check_out, ranges_json, write_evaluation
+    from binsight.model.predictor import predictor
+
+    opened = Dataset.open(dataset)
+    selection = select(opened, split, conditions(where))  # type: ignore[arg-type]  # click checked the choice
+    name = model.resolve().name
+    out = out or Path(f"evaluation-{name}-{split}")
+    check_out(out)
+    evaluation = measure(name, predictor(model), opened, selection, by=by or None)
+    page = write_evaluation(evaluation, out)
+    if as_json:
+        for line in ranges_json(evaluation.ranges):
+            print_json(line)
+    else:
+        _print_ranges(evaluation)
+        click.echo(f"report: {page}")
+    unreadable = evaluation.predictions.unreadable
+    if unreadable:
+        raise GateFailed(
+            f"{len(unreadable)} of {len(selection.photos)} photos could not be read, so the figures leave them "
+            f"out; {out / 'unreadable.csv'} lists them"
+        )
+
+
+def conditions(where: tuple[str, ...]) -> dict[str, list[str]]:
+    """`("kind=original", "count=1", "count=2")` to the values wanted of each column."""
+    wanted: dict[str, list[str]] = {}
+    for condition in where:
+        column, equals, value = condition.partition("=")
+        if not equals or not column:
+            raise BadInput(f"--where must be COLUMN=VALUE, but is {condition}")
+        wanted.setdefault(column.strip(), []).append(value.strip())
+    return wanted
+
+
+def _print_ranges(evaluation: "Evaluation") -> None:
+    from binsight.model.evaluation_page import shown_ranges, with_interval
+
+    for within, measured in shown_ranges(evaluation).items():
+        title = within.name + (", answers from these alone" if within.restricted else "")
+        click.echo(f"counts {title}: {measured.num_photos:,} photos in {measured.num_groups:,} chains of bins")
+        for name, label in (("exact", "exact"), ("within_one", "within ±1"), ("mae", "MAE"), ("rps", "RPS")):
+            figure = with_interval(name, getattr(measured.scores, name), measured.intervals)
+            blind = with_interval(name, getattr(measured.prior, name), None)
+            click.echo(f"  {label:<10} {figure:<22} blind {blind}")

@@ -1,0 +1,137 @@
+"""Intervals for scores by resampling whole bins, not photos.
+
+Photos of one bin chain resemble one another, so a chain is drawn or left out as a whole: the cluster bootstrap
+(Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8; Field and Welsh, Bootstrapping
+Clustered Data, JRSS B 2007). Every score is a function of sums over photos, so a draw is a weighted sum of the
+chains' sums, and no photo is touched twice.
+
+Axes: B photos, G groups (chains), S sums, D draws.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from binsight.decision.scores import NUM_ECE_BINS, Floats, PhotoScores, confidence_bins
+
+NUM_DRAWS = 2000
+SEED = 20070401
+CONFIDENCE = 0.95
+
+MIN_GROUPS = 10
+"""Fewer groups than this give no interval: the bootstrap of a handful of clusters is far too narrow
+(Cameron, Gelbach and Miller, Bootstrap-Based Improvements for Inference with Clustered Errors, 2008)."""
+
+_BLOCK_CELLS = 8_000_000
+"""Weights held in memory at a time (64 MB), however many groups there are."""
+
+MEANS = ("exact", "within_one", "mae", "rps", "nll")
+SCORE_NAMES = ("exact", "within_one", "mae", "rmse", "rps", "nll", "ece")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A 95% interval, both ends included."""
+
+    low: float
+    high: float
+
+
+def score_intervals(
+    photos: PhotoScores, groups: Sequence[str], *, num_draws: int = NUM_DRAWS, seed: int = SEED
+) -> dict[str, Interval] | None:
+    """A 95% interval for each of `SCORE_NAMES`, or None where there are fewer than `MIN_GROUPS` groups.
+
+    Percentile intervals, but for `ece`: resampling adds noise that only ever raises it, so its interval is the
+    basic one (twice the figure less the percentiles), which takes that off, and ends at 0.
+    Raises `ValueError` where photos and groups differ in number.
+    """
+    sums_GS = _group_sums(photos, groups)
+    if len(sums_GS) < MIN_GROUPS:
+        return None
+    drawn = _figures(_drawn_totals(sums_GS, num_draws, seed))
+    found = _figures(sums_GS.sum(axis=0, keepdims=True))
+    intervals = _percentiles(drawn)
+    intervals["ece"] = _basic(intervals["ece"], float(found["ece"][0]), least=0.0)
+    return intervals
+
+
+def difference_intervals(
+    ours: PhotoScores,
+    theirs: PhotoScores,
+    groups: Sequence[str],
+    *,
+    num_draws: int = NUM_DRAWS,
+    seed: int = SEED,
+) -> dict[str, Interval] | None:
+    """A 95% interval for ours minus theirs in each score, on the same photos, or None as `score_intervals`.
+
+    Paired: each draw takes the same chains for both, so what is hard for both cancels. An interval that does
+    not hold 0 is a difference that chance does not explain.
+    """
+    if len(ours) != len(theirs):
+        raise ValueError(f"a paired difference needs the same photos, but got {len(ours)} and {len(theirs)}")
+    our_sums_GS, their_sums_GS = _group_sums(ours, groups), _group_sums(theirs, groups)
+    if len(our_sums_GS) < MIN_GROUPS:
+        return None
+    width = our_sums_GS.shape[1]
+    totals_DS = _drawn_totals(np.hstack([our_sums_GS, their_sums_GS]), num_draws, seed)
+    our_drawn, their_drawn = _figures(totals_DS[:, :width]), _figures(totals_DS[:, width:])
+    return _percentiles({name: our_drawn[name] - their_drawn[name] for name in SCORE_NAMES})
+
+
+def _group_sums(photos: PhotoScores, groups: Sequence[str]) -> Floats:
+    """Sums by group, (G, 1 + 5 means + 1 squared error + 15 calibration gaps); groups in sorted order."""
+    if len(groups) != len(photos):
+        raise ValueError(f"groups must name one group per photo ({len(photos)}), but got {len(groups)}")
+    _, group_B = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
+    num_groups = int(group_B.max()) + 1
+    columns = [
+        np.ones(len(photos)),
+        photos.exact,
+        photos.within_one,
+        photos.absolute_error,
+        photos.rps,
+        photos.nll,
+        photos.squared_error,
+    ]
+    sums_GS = np.stack([np.bincount(group_B, column, num_groups) for column in columns], axis=1)
+    cell_B = group_B * NUM_ECE_BINS + confidence_bins(photos.confidence)
+    gaps_GS = np.bincount(cell_B, photos.confidence - photos.exact, num_groups * NUM_ECE_BINS)
+    return np.hstack([sums_GS, gaps_GS.reshape(num_groups, NUM_ECE_BINS)])
+
+
+def _drawn_totals(sums_GS: Floats, num_draws: int, seed: int) -> Floats:
+    """Totals over G groups drawn with replacement, `num_draws` times: (D, S)."""
+    rng = np.random.default_rng(seed)
+    num_groups = len(sums_GS)
+    block = max(1, _BLOCK_CELLS // num_groups)
+    totals = []
+    for start in range(0, num_draws, block):
+        size = min(block, num_draws - start)
+        drawn_DG = rng.integers(num_groups, size=(size, num_groups))
+        cells = drawn_DG + num_groups * np.arange(size)[:, None]
+        weights_DG = np.bincount(cells.ravel(), minlength=size * num_groups).reshape(size, num_groups)
+        totals.append(weights_DG.astype(np.float64) @ sums_GS)
+    return np.concatenate(totals)
+
+
+def _figures(totals_DS: Floats) -> dict[str, Floats]:
+    """Each score from the totals of each draw."""
+    num_photos_D = totals_DS[:, 0]
+    figures = {name: totals_DS[:, 1 + i] / num_photos_D for i, name in enumerate(MEANS)}
+    figures["rmse"] = np.sqrt(totals_DS[:, 1 + len(MEANS)] / num_photos_D)
+    figures["ece"] = np.abs(totals_DS[:, 2 + len(MEANS) :]).sum(axis=1) / num_photos_D
+    return figures
+
+
+def _percentiles(drawn: dict[str, Floats]) -> dict[str, Interval]:
+    tail = (1 - CONFIDENCE) / 2
+    ends = {name: np.quantile(drawn[name], [tail, 1 - tail]) for name in SCORE_NAMES}
+    return {name: Interval(low=float(low), high=float(high)) for name, (low, high) in ends.items()}
+
+
+def _basic(percentiles: Interval, found: float, *, least: float) -> Interval:
+    low, high = (max(least, 2 * found - end) for end in (percentiles.high, percentiles.low))
+    return Interval(low=low, high=high)
