@@ -9,9 +9,12 @@ BinsightError
 │   ├── BadDataset                    a dataset folder that is damaged or not one
 │   └── BadBundle                     a bundle that is damaged, tampered with or of another format
 ├── MissingObject (FileNotFoundError) a file, object or bucket that is not there
+│   └── MissingStore                  the bucket or folder itself, so that asking it for more is pointless
 ├── MissingExtra (ImportError)        a library that an optional part needs
 ├── StorageFailure (OSError)          a disk or an object store that failed
-└── GateFailed                        the work was done, and its result does not pass
+│   └── AccessRefused                 a store that answers, but does not let this user at the object
+├── GateFailed                        the work was done, and its result does not pass
+└── Stopped                           asked to stop (Ctrl-C, SIGTERM); what was done is kept
 ```
 
 A message names the thing, states the law and the values, and ends with the mend.
@@ -58,6 +61,10 @@ class MissingObject(BinsightError, FileNotFoundError):
     """A file, object or bucket that is not there."""
 
 
+class MissingStore(MissingObject):
+    """The bucket or folder itself is not there."""
+
+
 class MissingExtra(BinsightError, ImportError):
     """A library that an optional part needs is not installed."""
 
@@ -69,5 +76,16 @@ class StorageFailure(BinsightError, OSError):
     """A disk or an object store that failed."""
 
 
+class AccessRefused(StorageFailure):
+    """The store answers, but does not let this user at the object.
+
+    S3 gives this answer also for an object that is not there, to a user who may not list the bucket.
+    """
+
+
 class GateFailed(BinsightError):
     """The work was done, and its result does not pass."""
+
+
+class Stopped(BinsightError):
+    """Asked to stop (Ctrl-C, SIGTERM); what was done is kept, and the same command goes on from there."""

@@ -124,3 +124,11 @@ def _first_above(probs: tuple[float, ...], tail: float) -> int:
         if total > tail:
             return n
     return len(probs) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountFailure:
+    """A photo that could not be counted, and one sentence why."""
+
+    photo: str
+    error: str

@@ -7,7 +7,7 @@ from importlib import import_module
 import click
 
 from binsight import __version__
-from binsight.errors import BinsightError
+from binsight.errors import BinsightError, Stopped
 
 
 class LazyGroup(click.Group):
@@ -67,6 +67,8 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except Stopped as stop:
+        _fail(str(stop), 130)
     except BinsightError as error:
         _fail(str(error), 1)
     except BrokenPipeError:

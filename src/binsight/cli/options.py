@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from binsight.records import CountEstimate, CountFailure
 
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON lines for scripts instead of text."
@@ -14,3 +17,19 @@ json_option: Callable[[Any], Any] = click.option(
 def print_json(value: Any) -> None:
     """One JSON value on one line of standard output."""
     click.echo(json.dumps(value, separators=(", ", ": ")))
+
+
+def count_line(result: "CountEstimate | CountFailure") -> dict[str, Any]:
+    """The fixed shape of one counted photo: its estimate, or `error` where it could not be counted."""
+    from binsight.records import CountEstimate
+
+    if not isinstance(result, CountEstimate):
+        return {"photo": result.photo, "error": result.error}
+    return {
+        "photo": result.photo,
+        "count": result.count,
+        "probs": [round(p, 6) for p in result.probs],
+        "interval": list(result.interval),
+        "bin_label": result.bin_label,
+        "flags": list(result.flags),
+    }

@@ -3,20 +3,22 @@
 ```
 DATASET/
 ├── dataset.json        identity (sha256 of the manifest), seed, shares, counts, where it came from
-├── manifest.parquet    one row a photo: Photo's fields, then any further columns of the labels
+├── manifest.parquet    one row a photo: LabelledPhoto's fields, then any further columns of the labels
 ├── rejects.csv         photo, reason, detail
 ├── croissant.json      Croissant metadata
-└── train | val | test
+└── train | val | test  a split without photos has no folder
     ├── metadata.jsonl  HF ImageFolder: {"file_name", "count", …}
     └── <photo>.jpg
 ```
+
+`dataset.json` is written last, so that a folder that has one is whole.
 """
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
 from binsight.errors import BadDataset, MissingExtra, MissingObject
@@ -48,6 +50,7 @@ class LabelledPhoto:
 
 
 _COLUMNS = ("photo", "file", "count", "split", "group", "sha256", "width", "height")
+_NUMBERS = ("count", "width", "height")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +87,15 @@ class Dataset:
             if (split is None or photo.split == split) and (where is None or where(photo))
         )
 
+    def verify(self) -> None:
+        """Raise `BadDataset` for the first photo whose file is gone or has another checksum than the manifest's."""
+        for photo in self.photos:
+            if sha256(self.read_bytes(photo)).hexdigest() != photo.sha256:
+                raise BadDataset(
+                    f"{self.folder / photo.file} must have the checksum that the manifest names, but was changed; "
+                    "prepare the dataset again"
+                )
+
     def read_bytes(self, photo: LabelledPhoto) -> bytes:
         """The photo's file. Raises `BadDataset` where it is gone."""
         try:
@@ -109,18 +121,19 @@ def _summary(folder: Path) -> dict[str, Any]:
 
 
 def write_manifest(path: Path, photos: tuple[LabelledPhoto, ...]) -> str:
-    """Write the manifest and return its sha256. The same photos give the same bytes."""
+    """Write the manifest, photos in the order given, and return its sha256. The same photos give the same bytes."""
     pa, parquet = _pyarrow()
     extra_names = sorted({name for photo in photos for name in photo.extras})
-    rows = [asdict(photo) for photo in photos]
-    columns = {name: [row[name] for row in rows] for name in _COLUMNS}
+    assert not set(extra_names) & set(_COLUMNS), "a further column may not be called like one of the manifest's own"
+    columns = {name: [getattr(photo, name) for photo in photos] for name in _COLUMNS}
     columns |= {name: [photo.extras.get(name, "") for photo in photos] for name in extra_names}
-    parquet.write_table(pa.table(columns), path, compression="zstd")
+    schema = pa.schema([(name, pa.int64() if name in _NUMBERS else pa.string()) for name in columns])
+    parquet.write_table(pa.table(columns, schema=schema), path, compression="zstd")
     return sha256(path.read_bytes()).hexdigest()
 
 
 def read_manifest(path: Path) -> tuple[LabelledPhoto, ...]:
-    """Read a manifest. Raises `BadDataset` where it is not Parquet or lacks a column."""
+    """Read a manifest. Raises `BadDataset` where it is not Parquet, lacks a column or holds impossible values."""
     pa, parquet = _pyarrow()
     try:
         table = parquet.read_table(path)
@@ -128,12 +141,43 @@ def read_manifest(path: Path) -> tuple[LabelledPhoto, ...]:
         raise BadDataset(f"{path} is not a readable Parquet file ({error}); prepare the dataset again") from None
     missing = [name for name in _COLUMNS if name not in table.column_names]
     if missing:
-        raise BadDataset(f"{path} must have the columns {', '.join(_COLUMNS)}, but lacks {', '.join(missing)}")
+        raise BadDataset(
+            f"{path} must have the columns {', '.join(_COLUMNS)}, but lacks {', '.join(missing)}; "
+            "prepare the dataset again"
+        )
     extra_names = [name for name in table.column_names if name not in _COLUMNS]
+    rows = table.to_pylist()
+    for row in rows:
+        _check_row(row, path)
     return tuple(
-        LabelledPhoto(**{name: row[name] for name in _COLUMNS}, extras={name: row[name] for name in extra_names})
-        for row in table.to_pylist()
+        LabelledPhoto(
+            **{name: row[name] for name in _COLUMNS}, extras={name: str(row[name] or "") for name in extra_names}
+        )
+        for row in rows
     )
+
+
+def _check_row(row: Mapping[str, Any], path: Path) -> None:
+    """A manifest may come from anywhere: its values are checked, and its files must lie inside the dataset."""
+    for name in _COLUMNS:
+        wanted = int if name in _NUMBERS else str
+        if not isinstance(row[name], wanted) or (wanted is int and row[name] < 0):
+            what = "a whole number of 0 or more" if wanted is int else "text"
+            raise BadDataset(
+                f"{path}: {name} of photo {row['photo']} must be {what}, but is {row[name]!r}; "
+                "prepare the dataset again"
+            )
+    if row["split"] not in SPLITS:
+        raise BadDataset(
+            f"{path}: split of photo {row['photo']} must be one of {', '.join(SPLITS)}, but is {row['split']!r}; "
+            "prepare the dataset again"
+        )
+    file = PurePosixPath(row["file"])
+    if file.is_absolute() or ".." in file.parts:
+        raise BadDataset(
+            f"{path}: file of photo {row['photo']} must lie in the dataset's folder, but is {row['file']!r}; "
+            "do not use this dataset"
+        )
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from binsight.errors import StorageFailure
+from binsight.report.cards import EstimateCard
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,6 +96,12 @@ class Page:
     def contact_sheet(self, tiles: Sequence[Tile], *, caption: str = "") -> None:
         """A grid of small photos."""
         self.blocks.append({"kind": "contact_sheet", "tiles": list(tiles), "caption": caption})
+
+    def estimates(self, cards: Sequence[EstimateCard], *, caption: str = "") -> None:
+        """A grid of estimate cards: photo, count, interval, distribution, flags, and what is known otherwise."""
+        # One scale for every card of the grid, so that a sure estimate looks surer than an unsure one.
+        tallest = max((bar.percent for card in cards for bar in card.bars), default=100.0)
+        self.blocks.append({"kind": "estimates", "cards": list(cards), "caption": caption, "tallest": tallest})
 
     def pairs(self, pairs: Sequence[Pair], *, caption: str = "") -> None:
         """A grid of pairs of small photos."""

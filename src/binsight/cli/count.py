@@ -1,0 +1,72 @@
+"""`binsight count`."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from binsight.cli.options import count_line, json_option, print_json
+from binsight.records import CountEstimate, CountFailure
+
+
+@click.command()
+@click.argument("photos", nargs=-1, required=True)
+@click.option("--model", type=click.Path(path_type=Path), help="Bundle to count with.  [default: the shipped one]")
+@click.option("--read-labels", is_flag=True, help="Also read the bin's label in each photo; about twice the work.")
+@click.option("--endpoint-url", help="Address of an S3-compatible server for s3:// URLs.")
+@json_option
+def count(
+    photos: tuple[str, ...], model: Path | None, read_labels: bool, endpoint_url: str | None, as_json: bool
+) -> None:
+    """Count the items in photos: an estimate per photo.
+
+    PHOTOS are files, folders (with all below them), quoted globs and s3:// URLs.
+
+    The result is a line per photo: the most likely count, the interval that holds 90% of the probability, how
+    likely the count is, the bin label if it was asked for and read, and quality flags. With --json each line is
+    {"photo", "count", "probs", "interval", "bin_label", "flags"}, where probs[n] = p(n) and the last entry
+    stands for this many or more. A photo that cannot be counted has "error" instead; the others are counted,
+    and the command ends non-zero.
+    """
+    from binsight.counting import Counter, default_bundle
+    from binsight.counting.sources import find_photos
+    from binsight.progress import progress_bar
+
+    counter = Counter.load(model or default_bundle())
+    results = counter.count(find_photos(photos, endpoint_url=endpoint_url), read_labels=read_labels)
+    with progress_bar("photos") as bar:
+        num_failed = _print_all(bar.track(results, description="count"), as_json)
+    if num_failed:
+        click.echo(f"error: {num_failed} photos could not be counted; each is named above", err=True)
+        sys.exit(1)
+
+
+def _print_all(results: Iterable[CountEstimate | CountFailure], as_json: bool) -> int:
+    num_failed = 0
+    if not as_json:
+        click.echo(f"{'count':>5}  {'90%':>7}  {'p':>4}  photo")
+    for result in results:
+        num_failed += isinstance(result, CountFailure)
+        if as_json:
+            print_json(count_line(result))
+        else:
+            click.echo(_row(result))
+    return num_failed
+
+
+def _row(result: CountEstimate | CountFailure) -> str:
+    if isinstance(result, CountFailure):
+        return f"{'–':>5}  {'':>7}  {'':>4}  {result.photo}: {result.error}"
+    last = len(result.probs) - 1
+    low, high = result.interval
+    count_text = f"{result.count}+" if result.count == last else str(result.count)
+    extras = [result.bin_label] if result.bin_label else []
+    return "  ".join(
+        [
+            f"{count_text:>5}",
+            f"{f'{low}–{high}' + ('+' if high == last else ''):>7}",
+            f"{result.probs[result.count]:>4.0%}",
+            " ".join([result.photo, *extras, *(f"[{flag}]" for flag in result.flags)]),
+        ]
+    )

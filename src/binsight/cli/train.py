@@ -1,0 +1,43 @@
+"""`binsight train`."""
+
+from pathlib import Path
+
+import click
+
+from binsight.cli.options import json_option, print_json
+from binsight.errors import MissingExtra
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME of the recipe]")
+@json_option
+def train(recipe: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+    """Train a network by a recipe: a run folder.
+
+    The result is a run folder with the best and the last weights, metrics (CSV and plot), the whole recipe,
+    the environment and what the health rules found. KEY=VALUE reaches any field of the recipe, such as
+    training.epochs=3 or data.dataset=my-dataset.
+
+    Ctrl-C and SIGTERM stop safely; the same command goes on where it stopped, as it does after a kill, and
+    ends with the very weights of a run that was never stopped.
+    """
+    try:
+        from binsight.model.recipe import load_recipe
+        from binsight.model.train import train as train_model
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"training ({error.name})", extra="train") from None
+    loaded = load_recipe(recipe, overrides)
+    folder = out or Path("runs") / loaded.name
+    run = train_model(loaded, folder, say=lambda line: click.echo(line, err=True))
+    metrics = (run.folder / "metrics.csv").read_text().splitlines()
+    best = min(
+        (dict(zip(metrics[0].split(","), line.split(","), strict=True)) for line in metrics[1:]),
+        key=lambda row: float(row["val_rps"]),
+    )
+    if as_json:
+        print_json({"run": str(run.folder)} | {name: float(value) for name, value in best.items()})
+    else:
+        click.echo(f"{run.folder}: best at epoch {best['epoch']}, {float(best['val_exact']):.1%} exact on val")
+        click.echo(f"next: binsight evaluate {run.folder} {loaded.data.dataset}")

@@ -1,0 +1,123 @@
+"""The bundle: a trained model as a self-contained, immutable folder.
+
+```
+BUNDLE/
+├── bundle.json     the fields of `BundleSpec`, with a checksum of every other file
+├── model.onnx      images_BCHW (float32, any B) → log_probs_BK
+├── golden/         photos drawn by Binsight, and golden.json: the answers that they must get
+└── card.md         what the model was trained on, how good it is, what it must not be used for
+```
+A bundle's version is the checksum of its `bundle.json`: the same content has the same version anywhere.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from binsight.errors import BadBundle, MissingObject
+from binsight.imaging import Preprocessing
+from binsight.settings import settings
+
+SPEC_NAME = "bundle.json"
+MODEL_NAME = "model.onnx"
+GOLDEN_NAME = "golden/golden.json"
+DEFAULT_FOLDER = Path(__file__).parent / "default_bundle"
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class BundleSpec(BaseModel):
+    """`bundle.json`: everything that counting needs to know beside the network itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    name: str = Field(pattern=r"^[\w.\-]+$")
+    num_counts: int = Field(ge=2, description="K: probs[n] for n = 0 … K-1, the last K-1 or more.")
+    preprocessing: Preprocessing
+    temperature: float = Field(gt=0, description="Log-probabilities are divided by it: >1 makes answers less sure.")
+    lineage: dict[str, Any] = Field(description="Recipe, dataset and code that the weights come from.")
+    figures: dict[str, Any] = Field(description="What was measured when the bundle was made, and on which photos.")
+    files: dict[str, Sha256] = Field(description="Every other file of the bundle and its checksum.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """An opened bundle whose files are all there and unchanged."""
+
+    folder: Path
+    spec: BundleSpec
+    version: str
+
+    @classmethod
+    def open(cls, folder: Path) -> "Bundle":
+        """Open and check a bundle. Raises `MissingObject` or `BadBundle`, naming the file that is wrong."""
+        path = folder / SPEC_NAME
+        try:
+            data = path.read_bytes()
+        except OSError:
+            raise MissingObject(
+                f"{folder} is not a bundle: it holds no {SPEC_NAME}; make one with: binsight export"
+            ) from None
+        try:
+            spec = BundleSpec.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"])) or "the file"
+            raise BadBundle(f"{path}: {field}: {first['msg'].lower()}; export the bundle again") from None
+        for name, digest in spec.files.items():
+            _check_file(folder, name, digest)
+        if MODEL_NAME not in spec.files:
+            raise BadBundle(f"{path} must list {MODEL_NAME}; export the bundle again")
+        return cls(folder=folder, spec=spec, version=sha256(data).hexdigest()[:12])
+
+    @property
+    def model_path(self) -> Path:
+        return self.folder / MODEL_NAME
+
+    def golden(self) -> list[tuple[str, bytes, list[float]]]:
+        """The golden photos: name, bytes and the probabilities that they must get."""
+        answers = json.loads((self.folder / GOLDEN_NAME).read_text())
+        return [
+            (answer["photo"], (self.folder / "golden" / answer["photo"]).read_bytes(), answer["probs"])
+            for answer in answers
+        ]
+
+
+def _check_file(folder: Path, name: str, digest: str) -> None:
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise BadBundle(
+            f"{folder / SPEC_NAME} names the file {name!r}, which is outside of the bundle; do not use it"
+        )
+    try:
+        found = file_digest(folder / name)
+    except OSError as error:
+        raise BadBundle(f"{folder / name} cannot be read ({error.strerror}); copy the bundle again") from None
+    if found != digest:
+        raise BadBundle(
+            f"{folder / name} must have the checksum {digest[:12]}…, but has {found[:12]}…; copy the bundle again"
+        )
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        digest = sha256()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def default_bundle() -> Path:
+    """The bundle that counts where none is named: `BINSIGHT_MODEL`, else the one inside the package."""
+    return settings().model or DEFAULT_FOLDER
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which in a container can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

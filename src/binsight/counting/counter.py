@@ -1,0 +1,179 @@
+"""Counting photos with a bundle: decoding in a few threads, the network on whole batches, answers in order.
+
+```
+photos ─▶ decode, check, measure (threads, a bounded number ahead) ─▶ batches ─▶ ONNX Runtime ─▶ estimates
+```
+Axes: B photos, H rows, W columns, C colour channels, K counts.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from binsight.counting.bundle import Bundle, available_cores
+from binsight.errors import BadBundle, BinsightError, GateFailed
+from binsight.imaging import Limits, decode_photo, images_BCHW
+from binsight.imaging.bin_label import read_bin_label
+from binsight.imaging.prepare import OVERSAMPLING, Pixels, fit_square, pixels_HWC
+from binsight.imaging.quality import measure_quality
+from binsight.records import CountEstimate, CountFailure
+from binsight.settings import settings
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+PhotoBytes = bytes | Callable[[], bytes]
+"""A photo's bytes, or how to get them: called in a decoding thread, so that reading overlaps with counting."""
+
+BATCH_SIZE = 8
+"""On a CPU larger batches gain nothing and only delay the first answer."""
+
+GOLDEN_TOLERANCE = 1e-3
+"""Processors differ in the last digits of a probability; a changed file or preprocessing differs far more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What one photo gave before the network looks at it."""
+
+    photo: str
+    pixels_HWC: Pixels
+    flags: tuple[str, ...]
+    bin_label: str | None
+
+
+class Counter:
+    """A bundle ready to count. Safe to use from several threads."""
+
+    def __init__(self, bundle: Bundle, session: onnxruntime.InferenceSession, *, threads: int) -> None:
+        self.bundle = bundle
+        self.limits = Limits(max_bytes=settings().max_photo_bytes, max_pixels=settings().max_photo_pixels)
+        self._session = session
+        self._threads = threads
+
+    @classmethod
+    def load(cls, folder: Path, *, threads: int | None = None) -> "Counter":
+        """Open a bundle folder and its network, to run on `threads` cores (default: all it may use).
+
+        Raises `MissingObject` or `BadBundle`.
+        """
+        bundle = Bundle.open(folder)
+        threads = threads or available_cores()
+        return cls(bundle, open_session(bundle.model_path, threads=threads), threads=threads)
+
+    def count(
+        self, photos: Iterable[tuple[str, PhotoBytes]], *, read_labels: bool = False
+    ) -> Iterator[CountEstimate | CountFailure]:
+        """An estimate, or the reason why not, for every (name, photo) in their order.
+
+        Only a bounded number of photos is held at a time, however many there are. `read_labels` looks for the
+        bin's label in each photo, which costs about as much as counting it.
+        """
+
+        def see(name: str, photo: PhotoBytes) -> _Seen | CountFailure:
+            try:
+                return self._see(name, photo() if callable(photo) else photo, read_labels)
+            except BinsightError as error:
+                return CountFailure(photo=name, error=str(error))
+
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="decode") as pool:
+            seen = _in_order(pool, see, photos, ahead=4 * BATCH_SIZE)
+            while batch := list(islice(seen, BATCH_SIZE)):
+                yield from self._estimate(batch)
+
+    def probs(self, photos: Iterable[PhotoBytes]) -> npt.NDArray[np.float64]:
+        """Probabilities (B, K) for photos that can all be read; raises `BadPhoto` for the first that cannot."""
+
+        def pixels(number: str, photo: PhotoBytes) -> Pixels:
+            data = photo() if callable(photo) else photo
+            return pixels_HWC(data, self.bundle.spec.preprocessing, name=f"photo {number}", limits=self.limits)
+
+        numbered = ((str(number), photo) for number, photo in enumerate(photos))
+        rows = [np.empty((0, self.bundle.spec.num_counts))]
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="decode") as pool:
+            decoded = _in_order(pool, pixels, numbered, ahead=4 * BATCH_SIZE)
+            while batch := list(islice(decoded, BATCH_SIZE)):
+                rows.append(self.probs_of_pixels(np.stack(batch)))
+        return np.concatenate(rows)
+
+    def probs_of_pixels(self, pixels_BHWC: Pixels) -> npt.NDArray[np.float64]:
+        """Tempered probabilities (B, K) for uint8 pixels (B, size, size, 3) as `pixels_HWC` gives them."""
+        images = images_BCHW(pixels_BHWC, self.bundle.spec.preprocessing)
+        (log_probs_BK,) = self._session.run(None, {"images": images})
+        return temper_log_probs(log_probs_BK, self.bundle.spec.temperature)
+
+    def check_golden(self) -> None:
+        """Count the bundle's golden photos. Raises `GateFailed` where an answer is not the recorded one."""
+        for name, data, expected in self.bundle.golden():
+            off = float(np.abs(self.probs([data])[0] - expected).max())
+            if off > GOLDEN_TOLERANCE:
+                raise GateFailed(
+                    f"{self.bundle.folder}: golden photo {name} must get its recorded answer within "
+                    f"{GOLDEN_TOLERANCE:g}, but differs by {off:.4f}; export the bundle again"
+                )
+
+    def _see(self, name: str, data: bytes, read_labels: bool) -> _Seen:
+        preprocessing = self.bundle.spec.preprocessing
+        # A label needs every pixel that the camera gave; counting does not.
+        enough_side = None if read_labels else OVERSAMPLING * preprocessing.size
+        image = decode_photo(data, name=name, limits=self.limits, enough_side=enough_side)
+        return _Seen(
+            photo=name,
+            pixels_HWC=np.asarray(fit_square(image, preprocessing)),
+            flags=measure_quality(image).flags,
+            bin_label=read_bin_label(image, edges_only=True) if read_labels else None,
+        )
+
+    def _estimate(self, batch: list[_Seen | CountFailure]) -> Iterator[CountEstimate | CountFailure]:
+        good = [seen for seen in batch if isinstance(seen, _Seen)]
+        rows = iter(self.probs_of_pixels(np.stack([seen.pixels_HWC for seen in good])).tolist() if good else ())
+        for seen in batch:
+            if isinstance(seen, CountFailure):
+                yield seen
+            else:
+                yield CountEstimate(
+                    photo=seen.photo, probs=tuple(next(rows)), bin_label=seen.bin_label, flags=seen.flags
+                )
+
+
+def temper_log_probs(log_probs_BK: npt.NDArray[np.float32], temperature: float) -> npt.NDArray[np.float64]:
+    """softmax(log p / T) by row: temperature scaling (Guo et al. 2017), for any head that gives log-probabilities."""
+    scaled = log_probs_BK.astype(np.float64) / temperature
+    scaled -= scaled.max(axis=1, keepdims=True)
+    weights = np.exp(scaled)
+    probs: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    return probs
+
+
+def open_session(model: Path, *, threads: int) -> onnxruntime.InferenceSession:
+    """An ONNX Runtime session on the CPU. Raises `BadBundle` where the file is not a network."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors only: warnings about optimisations are not for users
+    # Idle network threads would otherwise spin and take the cores from decoding.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime has errors of its own for each defect of a file
+        raise BadBundle(f"{model} is not a network that ONNX Runtime can open ({error}); export it again") from None
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[str, S], T], items: Iterable[tuple[str, S]], *, ahead: int
+) -> Iterator[T]:
+    """Results of `work` in the order of `items`, at most `ahead` of them begun and not yet taken."""
+    begun: deque[Future[T]] = deque()
+    for name, item in items:
+        begun.append(pool.submit(work, name, item))
+        if len(begun) >= ahead:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()

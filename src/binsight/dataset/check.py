@@ -1,0 +1,133 @@
+"""Decode every photo once, in worker processes, and lay its unchanged bytes aside for the dataset."""
+
+import os
+import signal
+import stat
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
+from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
+
+from binsight.dataset.likeness import Fingerprint, fingerprint
+from binsight.errors import BadPhoto, StorageFailure
+from binsight.imaging.decode import Limits, decode_photo
+
+_BATCH = 32
+"""Photos a task: handing one over costs about as much as decoding a small photo."""
+
+_AHEAD = 4
+"""Tasks a worker has waiting: enough to keep it busy, few enough to keep memory flat."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhotoFile:
+    """One photo to check: `path` is read, `staged` is where its bytes go if it is good."""
+
+    photo: str
+    path: Path
+    staged: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedPhoto:
+    """What checking found: `reason` and `detail` where the photo is bad, the other fields where it is good."""
+
+    photo: str
+    sha256: str = ""
+    width: int = 0
+    height: int = 0
+    fingerprint: Fingerprint | None = None
+    reason: str = ""
+    detail: str = ""
+
+
+def check_photos(files: Iterable[PhotoFile], *, limits: Limits, num_jobs: int) -> Iterator[CheckedPhoto]:
+    """Check photos in worker processes; answers come in the order of `files`, whatever the number of jobs.
+
+    Raises `StorageFailure` where a photo cannot be staged, or a worker was killed.
+    """
+    with _workers(num_jobs) as pool:
+        waiting: deque[Future[list[CheckedPhoto]]] = deque()
+        try:
+            for batch in _batches(files):
+                waiting.append(pool.submit(_check_batch, batch, limits))
+                if len(waiting) > num_jobs * _AHEAD:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        except BrokenProcessPool:
+            raise StorageFailure(
+                "a worker process was killed, probably because memory ran out; try again with fewer --jobs"
+            ) from None
+
+
+def check_photo(file: PhotoFile, limits: Limits) -> CheckedPhoto:
+    """Decode one photo and stage its bytes. A bad photo is an answer; a disk that cannot be written is an error."""
+    try:
+        data = _read(file.path, limits)
+        image = decode_photo(data, name=file.path.name, limits=limits)
+    except BadPhoto as error:
+        return CheckedPhoto(photo=file.photo, reason=error.reason, detail=str(error))
+    except OSError as error:
+        detail = f"{file.path.name} cannot be read ({error.strerror}); check its rights and the disk"
+        return CheckedPhoto(photo=file.photo, reason="unreadable", detail=detail)
+    file.staged.write_bytes(data)
+    return CheckedPhoto(
+        photo=file.photo,
+        sha256=sha256(data).hexdigest(),
+        width=image.width,
+        height=image.height,
+        fingerprint=fingerprint(image),
+    )
+
+
+def _read(path: Path, limits: Limits) -> bytes:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device might never end
+        raise BadPhoto(f"{path.name} is not a plain file; remove it", reason="unreadable")
+    if status.st_size > limits.max_bytes:
+        raise BadPhoto(
+            f"{path.name} must be at most {limits.max_bytes:,} bytes, but has {status.st_size:,}; save it smaller",
+            reason="too_many_bytes",
+        )
+    return path.read_bytes()
+
+
+def _check_batch(files: list[PhotoFile], limits: Limits) -> list[CheckedPhoto]:
+    return [check_photo(file, limits) for file in files]
+
+
+def _batches(files: Iterable[PhotoFile]) -> Iterator[list[PhotoFile]]:
+    remaining = iter(files)
+    while batch := list(islice(remaining, _BATCH)):
+        yield batch
+
+
+@contextmanager
+def _workers(num_jobs: int) -> Iterator[ProcessPoolExecutor]:
+    # Spawned, not forked: the progress display has a thread, and a fork would inherit the lock on the folder.
+    pool = ProcessPoolExecutor(num_jobs, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Leave Ctrl-C to the parent, and end where the parent is killed, which the pool's workers would not notice."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -1,0 +1,308 @@
+"""From a source of photos and records to a dataset.
+
+```
+read the source ─▶ check every photo ─▶ link ─▶ split ─▶ gate ─▶ write ─▶ publish
+        │                  │                      │
+        └──────────────────┴──▶ rejects ◀─────────┘
+```
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from binsight.dataset.chains import POPULAR_ITEM, Link, Sighting, chain_sizes, find_links, shared_links
+from binsight.dataset.check import CheckedPhoto, PhotoFile, check_photos
+from binsight.dataset.intake import Source, SourcePhoto, read_source
+from binsight.dataset.likeness import near_identical_pairs
+from binsight.dataset.manifest import MANIFEST_NAME, SPLITS, Dataset, LabelledPhoto, Split, read_manifest
+from binsight.dataset.problem import Problem
+from binsight.dataset.publish import building, publish
+from binsight.dataset.split import Assignment, Shares, assign, check_no_link_crosses, leaking
+from binsight.dataset.write import DatasetParts, is_same_dataset, write_dataset
+from binsight.errors import BadDataset, BadInput
+from binsight.imaging.decode import DEFAULT_LIMITS, Limits
+from binsight.progress import progress_bar
+
+_WITHOUT_COUNT = frozenset({"photo_without_record", "broken_record", "malformed_label", "impossible_count"})
+"""Problems that say already why a photo has no count."""
+
+_OWN_NAMES = frozenset({"file", "file_name", "sha256", "width", "height"})
+"""Names of a dataset's own columns, which a further column of the labels may not have."""
+
+_FAR_FROM_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareOptions:
+    """How to split and what to note.
+
+    `extend` is a dataset whose photos keep their split. `on_leak` says what becomes of a split that is given
+    (by the labels or by `extend`) and that links cross: `fail`, or `reject` the photos that give way to the
+    evaluation splits.
+    """
+
+    shares: Shares
+    seed: int = 0
+    extend: Path | None = None
+    on_leak: Literal["fail", "reject"] = "fail"
+    popular_item: int = POPULAR_ITEM
+    licence: str | None = None
+    limits: Limits = DEFAULT_LIMITS
+    num_jobs: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What `prepare` made: the summary that stands in `dataset.json`, and whether the dataset was there before."""
+
+    folder: Path
+    summary: Mapping[str, Any]
+    was_there: bool
+
+
+def prepare(folder: Path, dataset: Path, *, labels: Path | None, options: PrepareOptions) -> Prepared:
+    """Make a dataset of the photos in `folder`; what is wrong with any of them stands in its `rejects.csv`.
+
+    Raises `GateFailed` where linked photos lie in different splits, `BadDataset` where no photo is usable,
+    `BadInput` where `dataset` is another dataset, `StorageFailure` where it cannot be written. In all these
+    cases nothing is left behind.
+    """
+    _check_places(folder, dataset)
+    previous = Dataset.open(options.extend) if options.extend else None
+    source = read_source(folder, labels)
+    _check_columns(source)
+    with building(dataset) as partial:
+        checked = _check(source, partial, options)
+        links = _links(source, checked, previous, options)
+        rejects = [*source.problems, *_rejects(source, checked)]
+        usable = {p.photo for p in source.photos if p.count is not None and not checked[p.photo].reason}
+        pinned, leaks = _pinned(source, usable, links, previous, options)
+        rejects += (Problem(photo, "leak", why) for photo, why in leaks.items())
+        assignment = assign(
+            [p.photo for p in source.photos if p.photo not in leaks],
+            links,
+            shares=options.shares,
+            seed=options.seed,
+            pinned=pinned,
+        )
+        rejects += (Problem(photo, "ties_splits", why) for photo, why in assignment.rejected.items())
+        photos = _place(source, checked, usable, assignment, partial)
+        if not photos:
+            raise BadDataset(f"{folder} has no usable photo ({_reasons(rejects)}); see binsight data inspect")
+        summary = write_dataset(
+            partial,
+            DatasetParts(
+                name=dataset.name,
+                photos=photos,
+                rejects=tuple(sorted(rejects)),
+                links=links,
+                notes=tuple(_notes(source, photos, assignment, options)),
+                licence=options.licence,
+                settings={
+                    "seed": options.seed,
+                    "shares": dict(options.shares),
+                    "popular_item": options.popular_item,
+                    "on_leak": options.on_leak,
+                    "extends": previous.digest if previous else None,
+                },
+                source={"folder": str(folder), "labels": str(labels) if labels else None},
+            ),
+        )
+        _gate(partial, links)
+        if is_same_dataset(dataset, summary):
+            return Prepared(folder=dataset, summary=summary, was_there=True)
+        publish(partial, dataset)
+    return Prepared(folder=dataset, summary=summary, was_there=False)
+
+
+def _check_places(folder: Path, dataset: Path) -> None:
+    if dataset.resolve().is_relative_to(folder.resolve()):
+        raise BadInput(
+            f"{dataset} must lie outside {folder}, or its photos would be read again; name another place"
+        )
+    if dataset.is_dir() and any(dataset.iterdir()) and not (dataset / MANIFEST_NAME).is_file():
+        raise BadInput(f"{dataset} holds something that is not a dataset; choose another name")
+    if dataset.exists() and not dataset.is_dir():
+        raise BadInput(f"{dataset} is a file; choose another name")
+
+
+def _check_columns(source: Source) -> None:
+    taken = sorted({name for photo in source.photos for name in photo.extras} & _OWN_NAMES)
+    if taken:
+        raise BadInput(f"the labels may not have a column {taken[0]}, which every dataset has; rename that column")
+
+
+def _check(source: Source, partial: Path, options: PrepareOptions) -> dict[str, CheckedPhoto]:
+    """Decode every photo and lay the good ones' bytes aside in `partial`."""
+    (partial / "staged").mkdir()
+    files = (
+        PhotoFile(photo=p.photo, path=p.path, staged=_staged(partial, number))
+        for number, p in enumerate(source.photos)
+    )
+    checked = {}
+    with progress_bar("photo") as bar:
+        task = bar.add_task("check", total=len(source.photos))
+        for found in check_photos(files, limits=options.limits, num_jobs=options.num_jobs):
+            checked[found.photo] = found
+            bar.advance(task)
+    return checked
+
+
+def _staged(partial: Path, number: int) -> Path:
+    return partial / "staged" / str(number)
+
+
+def _links(
+    source: Source, checked: Mapping[str, CheckedPhoto], previous: Dataset | None, options: PrepareOptions
+) -> list[Link]:
+    """Links between all photos, also those that are rejected: two photos may be linked through a third."""
+    sightings = [
+        Sighting(photo=p.photo, record=p.record, bin_label=p.extras.get("bin_label", ""), group=p.group or "")
+        for p in source.photos
+    ]
+    links = find_links(sightings, _near_identical(checked), popular_item=options.popular_item)
+    if previous:
+        links += shared_links("group", {p.photo: p.group for p in previous.photos if p.photo in checked})
+    return links
+
+
+def _near_identical(checked: Mapping[str, CheckedPhoto]) -> list[tuple[str, str]]:
+    prints = {photo: found.fingerprint for photo, found in checked.items() if found.fingerprint}
+    photos = list(prints)
+    return [(photos[i], photos[j]) for i, j in near_identical_pairs(list(prints.values()))]
+
+
+def _rejects(source: Source, checked: Mapping[str, CheckedPhoto]) -> list[Problem]:
+    explained = {problem.photo for problem in source.problems if problem.reason in _WITHOUT_COUNT}
+    bad = [Problem(found.photo, found.reason, found.detail) for found in checked.values() if found.reason]
+    uncounted = [
+        Problem(p.photo, "no_count", "neither the record nor the labels give a count; add one")
+        for p in source.photos
+        if p.count is None and p.photo not in explained
+    ]
+    return bad + uncounted
+
+
+def _pinned(
+    source: Source, usable: set[str], links: Sequence[Link], previous: Dataset | None, options: PrepareOptions
+) -> tuple[dict[str, Split], dict[str, str]]:
+    """The splits that are given, and the photos (with the reason) that lose theirs because links cross it."""
+    given = {photo: split for photo, split in _given_splits(source, previous).items() if photo in usable}
+    leaks = leaking(links, given) if options.on_leak == "reject" else {}
+    pinned = {photo: split for photo, split in given.items() if photo not in leaks}
+    check_no_link_crosses(
+        links,
+        pinned,
+        mend="Mend the given split, or leave out the photos that train on what others test: --on-leak reject",
+    )
+    return pinned, leaks
+
+
+def _given_splits(source: Source, previous: Dataset | None) -> dict[str, Split]:
+    given: dict[str, Split] = {p.photo: split for p in source.photos for split in SPLITS if p.split == split}
+    for photo in previous.photos if previous else ():
+        if given.setdefault(photo.photo, photo.split) != photo.split:
+            raise BadInput(
+                f"photo {photo.photo} must stay in {photo.split} of the dataset that is extended, but the labels "
+                f"put it in {given[photo.photo]}; drop the column split from the labels, or --extend"
+            )
+    return given
+
+
+def _place(
+    source: Source,
+    checked: Mapping[str, CheckedPhoto],
+    usable: set[str],
+    assignment: Assignment,
+    partial: Path,
+) -> tuple[LabelledPhoto, ...]:
+    """Move the photos that keep their place from the staging folder into their splits."""
+    groups = _groups(source, assignment.chain_of)
+    photos = []
+    for number, p in enumerate(source.photos):
+        if p.photo not in usable or p.photo not in assignment.split_of:
+            continue
+        split, found = assignment.split_of[p.photo], checked[p.photo]
+        file = f"{split}/{_file_name(p)}"
+        (partial / split).mkdir(exist_ok=True)
+        _staged(partial, number).rename(partial / file)
+        assert p.count is not None
+        photos.append(
+            LabelledPhoto(
+                photo=p.photo,
+                file=file,
+                count=p.count,
+                split=split,
+                group=groups[p.photo],
+                sha256=found.sha256,
+                width=found.width,
+                height=found.height,
+                extras=p.extras,
+            )
+        )
+    _remove_staging(partial)
+    return tuple(photos)
+
+
+def _file_name(p: SourcePhoto) -> str:
+    """A split is one flat folder; `%2F` for a slash keeps names unique."""
+    return p.photo.replace("%", "%25").replace("/", "%2F") + p.path.suffix.lower()
+
+
+def _remove_staging(partial: Path) -> None:
+    for path in (partial / "staged").iterdir():
+        path.unlink()
+    (partial / "staged").rmdir()
+
+
+def _groups(source: Source, chain_of: Mapping[str, str]) -> dict[str, str]:
+    """The group of every placed photo: its own where the labels give one, else that of its chain."""
+    given = {p.photo: p.group for p in source.photos if p.group}
+    if not given:
+        return dict(chain_of)
+    group_of_chain: dict[str, str] = {}
+    for photo, chain in chain_of.items():
+        if photo in given:
+            group_of_chain.setdefault(chain, given[photo])
+    # "chain" keeps the name of a chain apart from the labels' own names of groups.
+    return {
+        photo: given.get(photo) or group_of_chain.get(chain, f"chain {chain}") for photo, chain in chain_of.items()
+    }
+
+
+def _gate(partial: Path, links: Sequence[Link]) -> None:
+    """The last check, of the manifest as it was written: no link and no group crosses the split."""
+    photos = read_manifest(partial / MANIFEST_NAME)
+    groups = shared_links("group", {photo.photo: photo.group for photo in photos})
+    check_no_link_crosses(
+        [*links, *groups], {photo.photo: photo.split for photo in photos}, mend="Please report this fault"
+    )
+
+
+def _notes(
+    source: Source, photos: Sequence[LabelledPhoto], assignment: Assignment, options: PrepareOptions
+) -> list[str]:
+    """What the user should mind about a split that is sound, but not what was asked for."""
+    notes = []
+    for split in SPLITS:
+        share = sum(photo.split == split for photo in photos) / len(photos)
+        wanted = options.shares[split]
+        if share == 0:
+            notes.append(f"{split} is empty: too few chains for a share of {wanted:.0%}")
+        elif not any(p.split for p in source.photos) and abs(share - wanted) > _FAR_FROM_SHARE:
+            notes.append(f"{split} has {share:.0%} of the photos, not {wanted:.0%}: whole chains stay together")
+    largest = chain_sizes(assignment.chain_of)[0]
+    if len(assignment.chain_of) > 1 and largest > len(assignment.chain_of) * min(
+        share for share in options.shares.values() if share
+    ):
+        notes.append(
+            f"the largest chain ties {largest} of {len(assignment.chain_of)} photos together; "
+            "a lower --popular-item cuts chains that grew along common items"
+        )
+    return notes
+
+
+def _reasons(rejects: Sequence[Problem]) -> str:
+    return ", ".join(sorted({reject.reason for reject in rejects})) or "no reasons"

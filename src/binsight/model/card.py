@@ -1,0 +1,56 @@
+"""The model card inside every bundle: Markdown with the YAML head that model hubs read."""
+
+from binsight.counting.bundle import BundleSpec
+from binsight.dataset.manifest import Dataset
+from binsight.model.run import Run
+
+TEMPLATE = """\
+---
+library_name: onnx
+pipeline_tag: image-classification
+tags: [inventory, counting, warehouse]
+---
+# {name}: how many items are in a warehouse bin, from one photo
+
+Made by Binsight {version} from the network `{backbone}` with the head `{head}`. Input: RGB, {size} × {size} pixels,
+{fit}. Output: a distribution over the counts 0 … {last}, where {last} stands for {last} and more.
+
+## Intended use
+An estimate of how many items a photographed bin holds, for people who check stock records. It sees one photo from
+the front: items hidden behind others are guessed at from what is usual. It is not meant to identify items or
+people, and no record should be changed on its word alone.
+
+## Training data
+{num_train:,} photos in the split `train` of the dataset {dataset} (sha256 {digest}…), whose counts are stock
+records, not truths. If these are photos of the Amazon Bin Image Dataset, its licence CC BY-NC-SA 3.0 US applies:
+attribution, non-commercial use, share-alike.
+
+## Figures
+On the {num_val:,} `val` photos, on which the best epoch and the temperature {temperature:.3f} were chosen (figures on
+other photos are lower; `binsight evaluate` on `test` measures them): exact {exact:.1%}, within one {within_one:.1%},
+mean absolute error {mae:.2f} items, ranked probability score {rps:.3f} items, expected calibration error {ece:.1%}.
+
+## Limits
+Counts above five are seldom exact. Photos unlike those it was trained on (other bins, other cameras) need figures of
+their own before anyone relies on it. It has no certificate: nothing may be verified automatically by it.
+"""
+
+
+def render_card(spec: BundleSpec, run: Run, dataset: Dataset) -> str:
+    """The card of a bundle, from its spec, its run and its dataset."""
+    val = spec.figures["val"]
+    return TEMPLATE.format(
+        name=spec.name,
+        version=spec.lineage["binsight"],
+        backbone=run.recipe.model.backbone,
+        head=run.recipe.model.head,
+        size=spec.preprocessing.size,
+        fit={"squash": "squashed to a square", "letterbox": "padded to a square"}[spec.preprocessing.fit],
+        last=spec.num_counts - 1,
+        num_train=len(dataset.select("train")),
+        dataset=dataset.folder.name,
+        digest=dataset.digest[:12],
+        num_val=val["num_photos"],
+        temperature=spec.temperature,
+        **{name: val[name] for name in ("exact", "within_one", "mae", "rps", "ece")},
+    )

@@ -1,0 +1,171 @@
+"""Export: a run in, a bundle out, published only when PyTorch and ONNX Runtime agree.
+
+```
+run ─▶ temperature (fitted on val) ─▶ ONNX ─▶ golden photos' answers ─▶ card, checksums ─▶ parity gate ─▶ bundle
+```
+"""
+
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from binsight import __version__
+from binsight.counting.bundle import GOLDEN_NAME, MODEL_NAME, SPEC_NAME, Bundle, BundleSpec, file_digest
+from binsight.counting.counter import Counter
+from binsight.dataset.manifest import Dataset, LabelledPhoto
+from binsight.decision.calibrate import fit_temperature, temper
+from binsight.decision.scores import score
+from binsight.errors import BadDataset, BadInput, GateFailed, StorageFailure
+from binsight.imaging.drawn import drawn_photo
+from binsight.model.card import render_card
+from binsight.model.recipe import dump_recipe
+from binsight.model.run import Run
+
+PARITY_TOLERANCE = 1e-4
+"""PyTorch and ONNX Runtime may differ by so much in any probability."""
+PARITY_PHOTOS = 200
+GOLDEN_COUNTS = (0, 1, 2, 3, 4, 5, 8, 12)
+
+
+def export(run: Run, folder: Path, *, dataset: Dataset | None = None, name: str | None = None) -> Bundle:
+    """Write the run's best weights as a bundle at `folder`, calibrated on the dataset's `val` photos.
+
+    `dataset` is where the run's own dataset lies now, if not where the recipe says. Raises `BadInput` where
+    `folder` is there already, `BadDataset` where the dataset is not the run's, and `GateFailed` where PyTorch and
+    ONNX Runtime differ by more than `PARITY_TOLERANCE` on real photos; nothing is published then.
+    """
+    if folder.exists():
+        raise BadInput(f"{folder} is there already, and bundles never change; choose another folder")
+    dataset = dataset or Dataset.open(run.recipe.data.dataset)
+    trained_on = run.environment()["dataset"]["sha256"]
+    if dataset.digest != trained_on:
+        raise BadDataset(
+            f"{dataset.folder} must be the dataset of the run ({trained_on[:12]}…), but is {dataset.digest[:12]}…; "
+            "give the right one with --dataset"
+        )
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as parent:
+            part = Path(parent) / "bundle"
+            _write_bundle(run, dataset, part, name or folder.name)
+            check_parity(run, Counter.load(part), dataset, _parity_photos(dataset))
+            part.replace(folder)
+    except OSError as error:
+        if isinstance(error, StorageFailure):
+            raise
+        raise StorageFailure(f"{folder} could not be written ({error.strerror or error}); free space") from None
+    return Bundle.open(folder)
+
+
+def _write_bundle(run: Run, dataset: Dataset, folder: Path, name: str) -> None:
+    (folder / "golden").mkdir(parents=True)
+    network = run.load_network()
+    export_onnx(network, folder / MODEL_NAME, size=run.recipe.data.preprocessing.size)
+    photos = dataset.select("val")
+    counts = np.array([photo.count for photo in photos])
+    probs_BK = run.predict(dataset, photos)
+    temperature = fit_temperature(probs_BK, counts)
+    figures = {
+        "val": asdict(score(temper(probs_BK, temperature), counts))
+        | {"note": "temperature and best epoch were chosen on these photos; figures on unseen ones are lower"}
+    }
+    for count in GOLDEN_COUNTS:
+        (folder / "golden" / _golden_name(count)).write_bytes(drawn_photo(count, seed=count))
+    spec = BundleSpec(
+        name=name,
+        num_counts=run.recipe.model.num_counts,
+        preprocessing=run.recipe.data.preprocessing,
+        temperature=temperature,
+        lineage=_lineage(run),
+        figures=figures,
+        files={MODEL_NAME: file_digest(folder / MODEL_NAME)},
+    )
+    _write_spec(folder, spec)  # enough of a bundle to answer its golden photos
+    _write_golden(folder)
+    (folder / "card.md").write_text(render_card(spec, run, dataset), encoding="utf-8")
+    others = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SPEC_NAME)
+    files = {path.relative_to(folder).as_posix(): file_digest(path) for path in others}
+    _write_spec(folder, spec.model_copy(update={"files": files}))
+
+
+def _write_spec(folder: Path, spec: BundleSpec) -> None:
+    (folder / SPEC_NAME).write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def _golden_name(count: int) -> str:
+    return f"drawn-{count:02d}.jpg"
+
+
+def _write_golden(folder: Path) -> None:
+    names = [_golden_name(count) for count in GOLDEN_COUNTS]
+    probs_BK = Counter.load(folder).probs([(folder / "golden" / name).read_bytes() for name in names])
+    answers = [{"photo": name, "probs": row.round(7).tolist()} for name, row in zip(names, probs_BK, strict=True)]
+    (folder / GOLDEN_NAME).write_text(json.dumps(answers) + "\n")
+
+
+def _lineage(run: Run) -> dict[str, Any]:
+    environment = run.environment()
+    return {
+        "recipe_sha256": sha256(dump_recipe(run.recipe).encode()).hexdigest(),
+        "weights_sha256": file_digest(run.folder / "best.safetensors"),
+        "backbone": run.recipe.model.backbone,
+        "head": run.recipe.model.head,
+        "dataset_sha256": environment["dataset"]["sha256"],
+        "git": environment["git"],
+        "binsight": __version__,
+    }
+
+
+def export_onnx(network: nn.Module, path: Path, *, size: int) -> None:
+    """Write the network as ONNX, `images` (B, 3, size, size) → `log_probs` (B, K), any B."""
+    # Two photos, not one: a batch of one would be taken for a constant.
+    example = torch.zeros(2, 3, size, size)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # operators of torchvision that nothing here uses
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations; the parity gate judges its result
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            input_names=["images"],
+            output_names=["log_probs"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
+    assert program is not None
+    program.save(path, external_data=False)
+
+
+def _parity_photos(dataset: Dataset) -> tuple[LabelledPhoto, ...]:
+    photos = dataset.select("val")
+    step = max(1, len(photos) // PARITY_PHOTOS)
+    return photos[::step][:PARITY_PHOTOS]
+
+
+def check_parity(run: Run, counter: Counter, dataset: Dataset, photos: Sequence[LabelledPhoto]) -> float:
+    """The largest difference in any probability between PyTorch and the bundle, on photos read from their files.
+
+    Raises `GateFailed` where it exceeds `PARITY_TOLERANCE`.
+    """
+    temperature = counter.bundle.spec.temperature
+    expected: npt.NDArray[np.float64] = temper(run.predict(dataset, photos), temperature)
+    found = counter.probs([dataset.read_bytes(photo) for photo in photos])
+    off = np.abs(found - expected).max(axis=1)
+    worst = int(off.argmax())
+    if not off[worst] <= PARITY_TOLERANCE:
+        raise GateFailed(
+            f"PyTorch and ONNX Runtime must agree within {PARITY_TOLERANCE:g} in every probability, but differ by "
+            f"{off[worst]:.2g} on photo {photos[worst].photo}; nothing was exported"
+        )
+    return float(off[worst])

