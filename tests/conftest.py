@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ABID = Path(__file__).resolve().parents[2] / "shared" / "abid"
+
+settings.register_profile("binsight", deadline=None)  # a busy machine is not a fault of the code
+settings.load_profile("binsight")
 
 
 @pytest.fixture(scope="session")

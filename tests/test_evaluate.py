@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -462,6 +464,13 @@ def test_a_bad_column_is_found_before_the_model_is_loaded(dataset: Dataset, tmp_
     arguments = ["no/model", str(dataset.folder), "--out", str(tmp_path / "report"), "--where", "colour=red"]
     done = CliRunner().invoke(evaluate_command, arguments)
     assert "has no column colour" in str(done.exception)
+
+
+def test_evaluating_a_bundle_needs_no_torch() -> None:
+    names = ["predictor", "evaluate", "evaluation_files", "evaluation_page", "evaluation_plots"]
+    script = f"import sys, {', '.join('binsight.model.' + n for n in names)}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_the_help_line_in_the_table_is_the_commands_own() -> None:

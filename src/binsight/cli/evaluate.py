@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("dataset", type=click.Path(path_type=Path))
-@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
+@click.option(
+    "--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True, help="Which photos."
+)
 @click.option(
     "--where",
     metavar="COLUMN=VALUE",
@@ -26,10 +28,10 @@ if TYPE_CHECKING:
     "--by",
     metavar="COLUMN",
     multiple=True,
-    help="Measure the values of this column apart; repeatable. Default: kind, where the dataset has it.",
+    help="Measure the values of this column apart; repeatable.  [default: kind, where the dataset has it]",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the report. Default: MODEL's name-SPLIT here."
+    "--out", type=click.Path(path_type=Path), help="Folder of the report.  [default: evaluation-MODEL-SPLIT]"
 )
 @json_option
 def evaluate(

@@ -327,7 +327,7 @@ def _method(page: Page, evaluation: Evaluation) -> None:
     )
     page.text(
         f"Counts above {last.rstrip('+')} are taken as {last}, and for 0–10+ those above 10 as 10. The blind "
-        f"answers know the counts of {evaluation.selection.prior_from}. Intervals hold 95%, from 2,000 resamples of whole chains of bins; "
-        "a chain is a set of linked photos, which are never split."
+        f"answers know the counts of {evaluation.selection.prior_from}. Intervals hold 95%, from 2,000 "
+        "resamples of whole chains of bins; a chain is a set of linked photos, which are never split."
     )
     page.text("All figures are in metrics.json and metrics.csv, every photo's estimate in predictions.csv.")

@@ -14,19 +14,20 @@ import numpy.typing as npt
 from binsight.dataset.manifest import Dataset, LabelledPhoto
 from binsight.decision.scores import Floats, checked_probs
 from binsight.errors import BadDataset, BadInput, BadPhoto, MissingExtra, MissingObject
+from binsight.imaging import Preprocessing, pixels_HWC
+from binsight.imaging.prepare import Pixels
 from binsight.progress import progress_bar
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from binsight.counting.counter import Counter  # type: ignore[import-not-found]
-    from binsight.imaging import Preprocessing
+    from binsight.counting.counter import Counter
 
 BUNDLE_MARKER = "bundle.json"
 RUN_MARKER = "recipe.toml"
 
-_CHUNK = 128
-"""Photos asked for at a time: the step of the progress bar, and a bound on the bytes held."""
+_CHUNK = 32
+"""Photos asked for at a time: the step of the progress bar and a bound on the pixels held; more at once gains nothing on a CPU."""
 
 
 class Predictor(Protocol):
@@ -44,8 +45,7 @@ class BundlePredictor:
     counter: "Counter"
 
     def predict(self, dataset: Dataset, photos: Sequence[LabelledPhoto]) -> npt.NDArray[np.floating]:
-        probs_BK: npt.NDArray[np.floating] = self.counter.probs(dataset.read_bytes(photo) for photo in photos)
-        return probs_BK
+        return self.counter.probs_of_pixels(_pixels(dataset, photos, self.counter.bundle.spec.preprocessing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class RunPredictor:
     """A run's best weights, by torch in full precision, untempered."""
 
     network: "nn.Module"
-    preprocessing: "Preprocessing"
+    preprocessing: Preprocessing
 
     @classmethod
     def open(cls, folder: Path) -> "RunPredictor":
@@ -65,12 +65,14 @@ class RunPredictor:
         return cls(run.load_network(), run.recipe.data.preprocessing)
 
     def predict(self, dataset: Dataset, photos: Sequence[LabelledPhoto]) -> npt.NDArray[np.floating]:
-        from binsight.imaging import pixels_HWC
         from binsight.model.run import predict
 
-        pixels = [pixels_HWC(dataset.read_bytes(photo), self.preprocessing, name=photo.photo) for photo in photos]
-        probs_BK: npt.NDArray[np.floating] = predict(self.network, np.stack(pixels), self.preprocessing)
-        return probs_BK
+        return predict(self.network, _pixels(dataset, photos, self.preprocessing), self.preprocessing)
+
+
+def _pixels(dataset: Dataset, photos: Sequence[LabelledPhoto], preprocessing: Preprocessing) -> Pixels:
+    """The photos as the network takes them, (B, size, size, 3); each error names its photo."""
+    return np.stack([pixels_HWC(dataset.read_bytes(photo), preprocessing, name=photo.photo) for photo in photos])
 
 
 def predictor(model: Path) -> Predictor:
