@@ -8,11 +8,13 @@ file:///path or a path  a folder
 Credentials stay with the library, which reads AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and
 the roles of containers and machines itself. It also retries: answers of 5xx, 408 and 429, connections refused
 or reset and timeouts, with exponential back-off; and it takes up a body that was cut short at the byte where it
-broke, by a ranged request for the same ETag. What is added here is the check of the whole body against an ETag
-that is an MD5, and errors that a person can act on.
+broke, by a ranged request for the same ETag. Added here are a new read where it does not (a connection reset in
+mid-body), the check of the whole body against an ETag that is an MD5, and errors that a person can act on.
 """
 
+import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,7 +34,7 @@ from binsight.storage.failures import explained
 
 _PAGE = 1000  # names a listing request, S3's own largest page
 _UPLOADS = 32  # files in flight
-_READS = 3  # whole reads of an object whose bytes do not match its checksum
+_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 0)  # after each whole read that broke off or does not match its checksum
 _FAILURES = (BaseError, OSError, ValueError)  # what obstore raises; ValueError for a name that cannot be one
 
 # Eleven tries over some 20 seconds (the waits are drawn between the first and `base` times the last): long enough
@@ -80,32 +82,42 @@ class Objects:
     def read(self, name: str, *, max_bytes: int | None = None) -> bytes:
         """The bytes of an object. Raises `BadInput`, before reading them, where they are more than `max_bytes`."""
         previous = None
-        for _ in range(_READS):
+        for pause_s in _PAUSES_S:
             try:
                 result = obstore.get(self._store, name)
-                self._check_size(name, result.meta["size"], max_bytes)
-                data = result.bytes().to_bytes()
             except _FAILURES as error:
                 raise self._explained(error, name) from None
-            if self._is_whole(data, result.meta["e_tag"], previous):
-                return data
-            previous = data
-        raise self._damaged(name)
+            self._check_size(name, result.meta["size"], max_bytes)
+            try:
+                data = result.bytes().to_bytes()
+            except _FAILURES as error:
+                failure = self._explained(error, name)
+            else:
+                if self._is_whole(data, result.meta["e_tag"], previous):
+                    return data
+                failure, previous = self._damaged(name), data
+            time.sleep(pause_s)
+        raise failure
 
     async def read_async(self, name: str, *, max_bytes: int | None = None) -> bytes:
         """As `read`, for many requests in flight."""
         previous = None
-        for _ in range(_READS):
+        for pause_s in _PAUSES_S:
             try:
                 result = await obstore.get_async(self._store, name)
-                self._check_size(name, result.meta["size"], max_bytes)
-                data = (await result.bytes_async()).to_bytes()
             except _FAILURES as error:
                 raise self._explained(error, name) from None
-            if self._is_whole(data, result.meta["e_tag"], previous):
-                return data
-            previous = data
-        raise self._damaged(name)
+            self._check_size(name, result.meta["size"], max_bytes)
+            try:
+                data = (await result.bytes_async()).to_bytes()
+            except _FAILURES as error:
+                failure = self._explained(error, name)
+            else:
+                if self._is_whole(data, result.meta["e_tag"], previous):
+                    return data
+                failure, previous = self._damaged(name), data
+            await asyncio.sleep(pause_s)
+        raise failure
 
     def write(self, name: str, data: bytes | Path) -> None:
         """Write bytes, or a file's contents, whole or not at all, over an object of that name."""
@@ -139,7 +151,7 @@ class Objects:
 
     def _damaged(self, name: str) -> StorageFailure:
         return StorageFailure(
-            f"{self._full(name)} arrived {_READS} times with bytes that do not match its checksum; "
+            f"{self._full(name)} arrived {len(_PAUSES_S)} times with bytes that do not match its checksum; "
             "try again later, or look for a fault on the way (proxy, disk of the server)"
         )
 
