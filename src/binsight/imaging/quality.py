@@ -77,8 +77,8 @@ def measure_quality(image: Image.Image) -> Quality:
         sharpness=_laplacian_variance(grey_HW) / variance if variance > 0 else 0.0,
         brightness=brightness,
         contrast=variance**0.5,
-        clipped_dark=np.count_nonzero(grey_HW <= BLACK_AT_MOST) / grey_HW.size,
-        clipped_bright=np.count_nonzero(grey_HW >= WHITE_AT_LEAST) / grey_HW.size,
+        clipped_dark=float((grey_HW <= BLACK_AT_MOST).mean()),
+        clipped_bright=float((grey_HW >= WHITE_AT_LEAST).mean()),
     )
 
 

@@ -11,10 +11,13 @@ A page is built up in order and written once:
 import base64
 import csv
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from binsight.errors import StorageFailure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,6 +38,15 @@ class Tile:
         return "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two photos to be compared side by side, and a line below them."""
+
+    left: Tile
+    right: Tile
+    caption: str = ""
+
+
 @dataclass(slots=True)
 class Page:
     """A report under construction. Text is escaped; only `plot` puts markup in, matplotlib's own SVG."""
@@ -43,6 +55,7 @@ class Page:
     lead: str = ""
     blocks: list[dict[str, Any]] = field(default_factory=list)
     tables: dict[str, Sequence[Row]] = field(default_factory=dict)
+    columns: dict[str, Sequence[str]] = field(default_factory=dict)
 
     def section(self, heading: str, text: str = "") -> None:
         """Begin a section."""
@@ -56,15 +69,26 @@ class Page:
         """A row of large figures with their labels, for what a reader wants first."""
         self.blocks.append({"kind": "figures", "values": dict(values)})
 
-    def table(self, name: str, rows: Sequence[Row], *, caption: str = "", most: int = 200) -> None:
-        """A table, its first `most` rows on the page and all of them in `name`.csv."""
-        self._keep(name, rows)
+    def table(
+        self,
+        name: str,
+        rows: Sequence[Row],
+        *,
+        caption: str = "",
+        most: int = 200,
+        columns: Sequence[str] = (),
+    ) -> None:
+        """A table, its first `most` rows on the page and all of them in `name`.csv.
+
+        `columns` name the CSV's columns where there may be no rows to take them from.
+        """
+        self._keep(name, rows, columns)
         self.blocks.append(
             {
                 "kind": "table",
                 "name": name,
                 "caption": caption,
-                "columns": list(rows[0]) if rows else [],
+                "columns": [str(column).replace("_", " ") for column in rows[0]] if rows else [],
                 "rows": [list(row.values()) for row in rows[:most]],
                 "left_out": max(0, len(rows) - most),
             }
@@ -84,29 +108,65 @@ class Page:
         """A grid of small photos."""
         self.blocks.append({"kind": "contact_sheet", "tiles": list(tiles), "caption": caption})
 
+    def pairs(self, pairs: Sequence[Pair], *, caption: str = "") -> None:
+        """A grid of pairs of small photos."""
+        self.blocks.append({"kind": "pairs", "pairs": list(pairs), "caption": caption})
+
+    def data(self, name: str, rows: Sequence[Row], *, caption: str, columns: Sequence[str] = ()) -> None:
+        """Rows that are too many to show: `name`.csv and a line that leads to it."""
+        self._keep(name, rows, columns)
+        self.blocks.append({"kind": "data", "name": name, "caption": caption, "num_rows": len(rows)})
+
     def write(self, folder: Path) -> Path:
-        """Write `index.html` and the CSV files into `folder` and return the page's path."""
+        """Write the CSV files and then `index.html` into `folder`, each whole or not at all; the page's path.
+
+        Raises `StorageFailure` where the folder cannot be written.
+        """
         from jinja2 import Environment, PackageLoader
 
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, rows in self.tables.items():
-            write_csv(folder / f"{name}.csv", rows)
         environment = Environment(loader=PackageLoader("binsight.report"), autoescape=True, trim_blocks=True)
+        environment.filters["shown"] = _shown
         html = environment.get_template("page.html").render(page=self)
-        path = folder / "index.html"
-        path.write_text(html, encoding="utf-8")
-        return path
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, rows in self.tables.items():
+                write_csv(folder / f"{name}.csv", rows, self.columns[name])
+            return _write_whole(folder / "index.html", html)
+        except OSError as error:
+            raise StorageFailure(f"the report cannot be written to {folder}: {error.strerror}") from None
 
-    def _keep(self, name: str, rows: Sequence[Row]) -> None:
+    def _keep(self, name: str, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
         if name in self.tables:
             raise ValueError(f"the page already has a table or plot named {name}")
         self.tables[name] = rows
+        self.columns[name] = list(rows[0]) if rows else columns
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows of equal keys as CSV; an empty file where there are none."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        if rows:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+def write_csv(path: Path, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
+    """Write rows of equal keys as CSV, whole or not at all; the heading alone where there are none."""
+    text = io.StringIO(newline="")
+    columns = list(rows[0]) if rows else columns
+    if columns:
+        writer = csv.DictWriter(text, fieldnames=columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    _write_whole(path, text.getvalue())
+
+
+def _write_whole(path: Path, text: str) -> Path:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8", newline="")
+        os.replace(partial, path)  # noqa: PTH105 - the name says that it replaces
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _shown(cell: Any) -> str:
+    """A cell as a person reads it: thousands apart, four digits of a fraction."""
+    if isinstance(cell, bool) or cell is None:
+        return {True: "yes", False: "no", None: ""}[cell]
+    if isinstance(cell, float) and abs(cell) < 1000:
+        return f"{cell:.4g}"
+    return f"{cell:,.0f}" if isinstance(cell, int | float) else str(cell)
