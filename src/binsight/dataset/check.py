@@ -49,15 +49,19 @@ class CheckedPhoto:
 
 
 def check_photos(files: Iterable[PhotoFile], *, limits: Limits, num_jobs: int) -> Iterator[CheckedPhoto]:
-    """Check photos in worker processes; answers come in the order of `files`, whatever the number of jobs.
+    """Check photos in worker processes, or in this one for a single job; answers come in the order of `files`.
 
     Raises `StorageFailure` where a photo cannot be staged, or a worker was killed.
     """
+    if num_jobs == 1:
+        yield from (check_photo(file, limits) for file in files)
+        return
     with _workers(num_jobs) as pool:
         waiting: deque[Future[list[CheckedPhoto]]] = deque()
         try:
             for batch in _batches(files):
-                waiting.append(pool.submit(_check_batch, batch, limits))
+                with _ctrl_c_blocked():  # submitting may start a worker
+                    waiting.append(pool.submit(_check_batch, batch, limits))
                 if len(waiting) > num_jobs * _AHEAD:
                     yield from waiting.popleft().result()
             while waiting:
@@ -120,9 +124,18 @@ def _workers(num_jobs: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Processes that start within inherit the block, and leave Ctrl-C to the parent; here it is only put off."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _end_with_parent() -> None:
-    """Leave Ctrl-C to the parent, and end where the parent is killed, which the pool's workers would not notice."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """End a worker whose parent is killed, which the pool would leave waiting for ever."""
     parent = parent_process()
     assert parent is not None
 
