@@ -1,13 +1,15 @@
 """Render the reference pages from the code that they describe: `./dev docs`.
 
 `docs/reference/commands.md` comes from the commands' own docstrings and options, `docs/reference/settings.md` from
-the settings' own descriptions. A test fails where a page is not what this renders.
+the settings' own descriptions, `docs/reference/recipes.md` from the recipes' own fields. A test fails where a page
+is not what this renders.
 """
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -37,6 +39,14 @@ Addresses and limits come from environment variables. Everything else is an argu
 |---|---|---|
 """
 
+RECIPES_HEAD = """\
+# Recipes
+
+A recipe is a TOML file that decides a training run; the shipped ones are in [recipes/](../../recipes). Every field
+can be given on the command line as well: `binsight train recipes/default.toml training.epochs=3`. A field left out
+has the default below. The run folder keeps the whole recipe.
+"""
+
 SETTINGS_TAIL = """
 Credentials of object stores are not among them: they stay in the store's own variables (`AWS_ACCESS_KEY_ID`,
 `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`) or come from the machine's role; the
@@ -61,6 +71,41 @@ def settings_page() -> str:
         for name, field in Settings.model_fields.items()
     ]
     return SETTINGS_HEAD + "\n".join(rows) + "\n" + SETTINGS_TAIL
+
+
+def recipes_page() -> str:
+    """The page of all recipe fields."""
+    from binsight.model.recipe import Recipe
+
+    lines = [RECIPES_HEAD]
+    lines += _fields_table(
+        "", {name: f for name, f in Recipe.model_fields.items() if not _is_section(f.annotation)}
+    )
+    for name, field in Recipe.model_fields.items():
+        section = field.annotation
+        if _is_section(section):
+            lines.append(f"\n## [{name}]\n\n{_escaped(inspect.getdoc(section) or '')}\n")
+            lines += _fields_table(f"{name}.", section.model_fields)
+    return "\n".join(lines) + "\n"
+
+
+def _is_section(annotation: Any) -> bool:
+    return hasattr(annotation, "model_fields")
+
+
+def _fields_table(prefix: str, fields: Mapping[str, Any]) -> list[str]:
+    rows = ["| field | default | |", "|---|---|---|"]
+    for name, field in fields.items():
+        if _is_section(field.annotation):  # one level of inner fields, such as data.preprocessing.size
+            default = {} if field.is_required() else field.default.model_dump()
+            rows += [
+                f"| `{prefix}{name}.{inner}` | `{default[inner]}` | {about.description} |"
+                for inner, about in field.annotation.model_fields.items()
+            ]
+            continue
+        default = "required" if field.is_required() else f"`{field.default}`"
+        rows.append(f"| `{prefix}{name}` | {default} | {_escaped(field.description)} |")
+    return rows
 
 
 def walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
@@ -118,3 +163,4 @@ if __name__ == "__main__":
     REFERENCE.mkdir(exist_ok=True)
     (REFERENCE / "commands.md").write_text(commands_page(), encoding="utf-8")
     (REFERENCE / "settings.md").write_text(settings_page(), encoding="utf-8")
+    (REFERENCE / "recipes.md").write_text(recipes_page(), encoding="utf-8")

@@ -1,6 +1,10 @@
 """Fixtures that more than one file of tests uses."""
 
+import os
 from pathlib import Path
+
+# Two test workers share two cores: each numeric library with two threads of its own would only wait for the others.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,9 @@ SQUASH = Preprocessing(size=64, fit="squash", mean=(0.5, 0.4, 0.3), std=(0.2, 0.
 LETTERBOX = SQUASH.model_copy(update={"fit": "letterbox"})
 
 
-def saved(image: Image.Image, format: str, **options: object) -> bytes:
+def saved(image: Image.Image, file_format: str, **options: object) -> bytes:
     file = io.BytesIO()
-    image.save(file, format=format, **options)
+    image.save(file, format=file_format, **options)
     return file.getvalue()
 
 
@@ -33,7 +34,12 @@ def png_claiming(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
 
 
 PHOTO = drawn_photo(3, seed=1)
@@ -78,10 +84,8 @@ def test_a_bomb_is_refused_before_any_pixel_is_decoded(monkeypatch: pytest.Monke
 def test_no_bytes_make_anything_but_a_photo_or_a_bad_photo(noise: bytes, at: int) -> None:
     """Random bytes put into the middle of a real file: whatever a decoder raises, the caller sees `BadPhoto`."""
     damaged = PHOTO[:at] + noise + PHOTO[at + len(noise) :]
-    try:
+    with suppress(BadPhoto):
         assert decode_photo(damaged).mode == "RGB"
-    except BadPhoto:
-        pass
 
 
 def _sixteen_bit(image: Image.Image) -> bytes:
@@ -166,7 +170,10 @@ def test_squash_fills_the_square() -> None:
 
 def test_scaled_decoding_is_used_for_large_photos_and_hardly_shows() -> None:
     large = saved(draw_bin(6, seed=3, size=(1600, 1200)), "JPEG", quality=92)
-    assert decode_photo(large, enough_side=128).size == (400, 300) or decode_photo(large, enough_side=128).size == (200, 150)
+    assert decode_photo(large, enough_side=128).size == (400, 300) or decode_photo(large, enough_side=128).size == (
+        200,
+        150,
+    )
     whole = decode_photo(large).resize((64, 64), Image.Resampling.BILINEAR)
     assert np.abs(pixels_HWC(large, SQUASH).astype(int) - np.asarray(whole)).mean() < 2
 

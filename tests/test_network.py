@@ -72,7 +72,7 @@ def test_the_soft_label_has_the_gaussian_shape() -> None:
     assert float(row[3]) == pytest.approx(float(row[5]))
 
 
-@pytest.mark.parametrize("backbone", [SMALL, "timm:resnet10t", "torchvision:resnet18", "torchvision:squeezenet1_1"][:3])
+@pytest.mark.parametrize("backbone", [SMALL, "timm:resnet10t", "torchvision:resnet18"])
 def test_backbones_of_both_libraries_end_in_features(backbone: str) -> None:
     network, num_features = build_backbone(backbone, "none")
     assert network.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, num_features)
@@ -111,7 +111,7 @@ def test_a_weights_file_gives_the_very_weights(tmp_path: Path) -> None:
 
 
 def test_a_weights_file_that_is_missing_foreign_or_code_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MissingObject, match="nothing.pth"):
+    with pytest.raises(MissingObject, match=r"nothing\.pth"):
         build_backbone(SMALL, f"file:{tmp_path / 'nothing.pth'}")
     (tmp_path / "text.pth").write_text("these are not weights")
     with pytest.raises(BadRecipe, match="not a safetensors file or a plain state dict"):
@@ -125,9 +125,8 @@ def test_a_weights_file_that_is_missing_foreign_or_code_is_refused(tmp_path: Pat
         build_backbone(SMALL, f"file:{tmp_path / 'other.safetensors'}")
 
 
-def test_weights_from_a_package_are_the_pretrained_ones(abid: Path) -> None:
-    """Pretrained features of two different photos differ less than noise would have it, and are not random: the
-    package's own network saw ImageNet, so batch statistics and activations stay in a sane range."""
+def test_weights_from_a_package_are_the_pretrained_ones() -> None:
+    """They are the same each time, and carry batch statistics, which fresh weights have not."""
     network, _ = build_backbone("timm:tf_efficientnet_lite0", "package:efficientnet-lite0")
     again, _ = build_backbone("timm:tf_efficientnet_lite0", "package:efficientnet-lite0")
     scratch, _ = build_backbone("timm:tf_efficientnet_lite0", "none")
@@ -141,7 +140,9 @@ def test_a_frozen_backbone_neither_learns_nor_moves_its_statistics() -> None:
     network = build_network(Model(backbone=SMALL, frozen=True)).train()
     before = {name: value.clone() for name, value in network.backbone.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
-    cross_entropy(network(torch.randn(4, 3, 64, 64)), targets_BK(torch.ones(4).long(), num_counts=21, soft_sigma=0)).backward()
+    cross_entropy(
+        network(torch.randn(4, 3, 64, 64)), targets_BK(torch.ones(4).long(), num_counts=21, soft_sigma=0)
+    ).backward()
     optimizer.step()
     assert all(torch.equal(value, before[name]) for name, value in network.backbone.state_dict().items())
 

@@ -80,12 +80,14 @@ class Augment(_Section):
 class Training(_Section):
     """How the weights are found."""
 
-    epochs: int = Field(6, ge=1)
-    batch_size: int = Field(48, ge=2)
+    epochs: int = Field(6, ge=1, description="How often each photo is seen.")
+    batch_size: int = Field(48, ge=2, description="Photos in a step, for each device.")
     optimizer: str = Field("adamw", description="Any name that timm's optimizer factory knows.")
-    lr: float = Field(8e-4, gt=0)
-    weight_decay: float = Field(0.02, ge=0)
-    schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
+    lr: float = Field(8e-4, gt=0, description="Learning rate, the highest of its schedule.")
+    weight_decay: float = Field(0.02, ge=0, description="Not on biases and norms.")
+    schedule: Literal["onecycle", "cosine", "constant"] = Field(
+        "onecycle", description="onecycle (up, then down), cosine (down), constant."
+    )
     gradient_clip: float = Field(5.0, gt=0, description="Largest norm of the whole gradient.")
     precision: Literal["bf16", "fp16", "fp32"] = Field("bf16", description="Mixed precision of the forward pass.")
     channels_last: bool = Field(False, description="Memory layout; faster for dense convolutions on most machines.")
@@ -98,8 +100,8 @@ class Training(_Section):
 class Recipe(_Section):
     """One training run, whole."""
 
-    name: str = Field(pattern=r"^[\w.\-]+$")
-    seed: int = Field(0, ge=0)
+    name: str = Field(pattern=r"^[\w.\-]+$", description="Name of the run; its folder is runs/NAME.")
+    seed: int = Field(0, ge=0, description="Decides first weights, order of photos and augmentation.")
     data: Data
     model: Model
     augment: Augment = Augment()

@@ -1,0 +1,233 @@
+"""Bundles: exported with a parity gate, checked when opened, counted with without PyTorch."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from binsight.counting import Bundle, Counter, default_bundle
+from binsight.counting.bundle import SPEC_NAME
+from binsight.dataset.manifest import Dataset
+from binsight.errors import BadBundle, BadDataset, BadInput, GateFailed, MissingObject
+from binsight.imaging import images_BCHW, pixels_HWC
+from binsight.model import export as export_module
+from binsight.model.export import check_parity, export
+from binsight.model.pixels import cached_pixels
+from binsight.model.recipe import load_recipe
+from binsight.model.run import Run
+from binsight.model.train import train
+from binsight.settings import settings
+from dataset_support import real_dataset
+
+RECIPE = """
+name = "tiny"
+[data]
+dataset = "{dataset}"
+[data.preprocessing]
+size = 64
+fit = "letterbox"
+mean = [0.48, 0.45, 0.40]
+std = [0.22, 0.23, 0.24]
+[model]
+backbone = "timm:lcnet_035"
+head = "continuation"
+[training]
+epochs = 1
+batch_size = 16
+precision = "fp32"
+ema_decay = 0
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BINSIGHT_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        settings.cache_clear()
+        yield
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def dataset(abid: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return real_dataset(abid, tmp_path_factory.mktemp("dataset"), {"train": 64, "val": 200})
+
+
+@pytest.fixture(scope="module")
+def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "tiny.toml").write_text(RECIPE.format(dataset=dataset.folder))
+    return train(load_recipe(folder / "tiny.toml"), folder / "run")
+
+
+@pytest.fixture(scope="module")
+def bundle(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return export(run, tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture
+def copy(bundle: Bundle, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bundle.folder, tmp_path / "copy"))
+
+
+def test_a_bundle_is_whole(bundle: Bundle) -> None:
+    on_disk = {path.relative_to(bundle.folder).as_posix() for path in bundle.folder.rglob("*") if path.is_file()}
+    assert on_disk == {*bundle.spec.files, SPEC_NAME}
+    assert {"model.onnx", "card.md", "golden/golden.json"} <= on_disk
+    assert bundle.spec.preprocessing.fit == "letterbox"
+    assert "CC BY-NC-SA" in (bundle.folder / "card.md").read_text()
+
+
+def test_the_network_is_valid_onnx_with_any_batch_size(bundle: Bundle) -> None:
+    model = onnx.load(bundle.model_path)
+    onnx.checker.check_model(model, full_check=True)
+    (given,), (answer,) = model.graph.input, model.graph.output
+    assert given.name == "images"
+    assert answer.name == "log_probs"
+    assert given.type.tensor_type.shape.dim[0].dim_param
+    counter = Counter.load(bundle.folder)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
+    together = counter.probs_of_pixels(pixels)
+    assert together.shape == (5, 21)
+    assert np.allclose(together, np.concatenate([counter.probs_of_pixels(one[None]) for one in pixels]), atol=1e-5)
+
+
+def test_pytorch_and_onnx_agree_on_200_real_photos(run: Run, dataset: Dataset, bundle: Bundle) -> None:
+    off = check_parity(run, Counter.load(bundle.folder), dataset, dataset.select("val"))
+    assert len(dataset.select("val")) == 200
+    assert off <= 1e-4
+
+
+def test_training_and_counting_see_the_same_pixels_photo_by_photo(
+    run: Run, dataset: Dataset, bundle: Bundle
+) -> None:
+    photos = dataset.select("val")
+    trained_on = cached_pixels(dataset, photos, run.recipe.data.preprocessing)
+    for photo, pixels in zip(photos, trained_on, strict=True):
+        counted = pixels_HWC(dataset.read_bytes(photo), bundle.spec.preprocessing)
+        assert np.array_equal(counted, pixels), photo.photo
+
+
+def _swap_channels(images: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(images[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    "breakage",
+    [
+        pytest.param(lambda pixels, how: _swap_channels(images_BCHW(pixels, how)), id="swapped channels"),
+        pytest.param(
+            lambda pixels, how: (pixels.transpose(0, 3, 1, 2) / 255).astype(np.float32), id="no normalisation"
+        ),
+        pytest.param(lambda pixels, how: images_BCHW(np.ascontiguousarray(pixels[:, ::-1]), how), id="upside down"),
+    ],
+)
+def test_broken_preprocessing_fails_the_golden_photos_and_parity(
+    breakage: object, run: Run, dataset: Dataset, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = Counter.load(bundle.folder)
+    counter.check_golden()
+    monkeypatch.setattr("binsight.counting.counter.images_BCHW", breakage)
+    with pytest.raises(GateFailed, match="golden photo"):
+        counter.check_golden()
+    with pytest.raises(GateFailed, match="must agree"):
+        check_parity(run, counter, dataset, dataset.select("val")[:20])
+
+
+def test_a_broken_label_order_fails_the_golden_photos(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = Counter.load(bundle.folder)
+    right = counter.probs_of_pixels
+    monkeypatch.setattr(counter, "probs_of_pixels", lambda pixels: right(pixels)[:, ::-1])
+    with pytest.raises(GateFailed, match="golden photo"):
+        counter.check_golden()
+
+
+def test_an_export_that_disagrees_with_pytorch_is_not_published(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = export_module.export_onnx
+
+    def other_network(network: object, path: Path, *, size: int) -> None:
+        honest(run.load_network("last").requires_grad_(False).apply(_spoil), path, size=size)
+
+    monkeypatch.setattr(export_module, "export_onnx", other_network)
+    with pytest.raises(GateFailed, match="nothing was exported"):
+        export(run, tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _spoil(module: object) -> None:
+    weight = getattr(module, "weight", None)
+    if weight is not None:
+        weight.add_(0.01)
+
+
+def test_the_same_content_has_the_same_version_anywhere(bundle: Bundle, copy: Path) -> None:
+    assert Bundle.open(copy).version == bundle.version
+
+
+def test_a_bundle_never_overwrites_anything(run: Run, copy: Path) -> None:
+    with pytest.raises(BadInput, match="bundles never change"):
+        export(run, copy)
+
+
+def test_another_dataset_than_the_runs_is_refused(run: Run, abid: Path, tmp_path: Path) -> None:
+    other = real_dataset(abid, tmp_path / "other", {"train": 4, "val": 4})
+    with pytest.raises(BadDataset, match="must be the dataset of the run"):
+        export(run, tmp_path / "bundle", dataset=other)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "golden/drawn-03.jpg", "card.md"])
+def test_a_changed_file_is_named(copy: Path, name: str) -> None:
+    with (copy / name).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(BadBundle, match=f"{name} must have the checksum"):
+        Bundle.open(copy)
+
+
+def test_a_missing_file_is_named(copy: Path) -> None:
+    (copy / "model.onnx").unlink()
+    with pytest.raises(BadBundle, match=r"model\.onnx cannot be read"):
+        Bundle.open(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"format": 2}, "format"),
+        ({"temperature": 0}, "temperature"),
+        ({"num_counts": "many"}, "num_counts"),
+        ({"surprise": 1}, "surprise"),
+        ({"files": {"../../etc/passwd": "0" * 64}}, "outside of the bundle"),
+        ({"files": {}}, "must list model.onnx"),
+    ],
+)
+def test_a_bad_spec_is_named_by_its_field(copy: Path, change: dict[str, object], says: str) -> None:
+    spec = json.loads((copy / SPEC_NAME).read_text())
+    (copy / SPEC_NAME).write_text(json.dumps(spec | change))
+    with pytest.raises(BadBundle, match=says):
+        Bundle.open(copy)
+
+
+def test_a_folder_that_is_no_bundle_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingObject, match="is not a bundle"):
+        Bundle.open(tmp_path)
+
+
+def test_a_network_that_is_none_is_named(copy: Path) -> None:
+    (copy / "model.onnx").write_bytes(b"not a network")
+    spec = json.loads((copy / SPEC_NAME).read_text())
+    spec["files"]["model.onnx"] = export_module.file_digest(copy / "model.onnx")
+    (copy / SPEC_NAME).write_text(json.dumps(spec))
+    with pytest.raises(BadBundle, match="not a network"):
+        Counter.load(copy)
+
+
+def test_the_shipped_bundle_is_whole_small_and_answers_its_golden_photos() -> None:
+    counter = Counter.load(default_bundle())
+    counter.check_golden()
+    size = sum(path.stat().st_size for path in counter.bundle.folder.rglob("*") if path.is_file())
+    assert size <= 20_000_000

@@ -1,0 +1,295 @@
+"""Training: a run folder, exact resumption, clear ends."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from binsight.dataset.manifest import Dataset
+from binsight.decision.scores import photo_scores, score
+from binsight.errors import BadDataset, BadRecipe, GateFailed, MissingObject, Stopped, StorageFailure
+from binsight.model.batches import batch_order
+from binsight.model.recipe import Recipe, load_recipe
+from binsight.model.run import Run
+from binsight.model.train import Trainer, train
+from binsight.settings import settings
+from dataset_support import real_dataset
+
+RECIPE = """
+name = "tiny"
+seed = 3
+[data]
+dataset = "{dataset}"
+[data.preprocessing]
+size = 48
+fit = "squash"
+mean = [0.5, 0.5, 0.5]
+std = [0.5, 0.5, 0.5]
+[model]
+backbone = "timm:lcnet_035"
+dropout = 0.1
+soft_sigma = 0.6
+[training]
+epochs = 2
+batch_size = 16
+lr = 2e-3
+precision = "fp32"
+ema_decay = 0.9
+"""
+
+
+@pytest.fixture(scope="module")
+def dataset(abid: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return real_dataset(abid, tmp_path_factory.mktemp("dataset"), {"train": 96, "val": 40})
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BINSIGHT_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+    settings.cache_clear()
+
+
+@pytest.fixture
+def file(dataset: Dataset, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE.format(dataset=dataset.folder))
+    return path
+
+
+@pytest.fixture
+def recipe(file: Path) -> Recipe:
+    return load_recipe(file)
+
+
+def test_a_run_folder_holds_all_that_it_promises(recipe: Recipe, tmp_path: Path) -> None:
+    said: list[str] = []
+    run = train(recipe, tmp_path / "run", say=said.append)
+    found = {path.name for path in run.folder.iterdir()}
+    assert {
+        "recipe.toml",
+        "environment.json",
+        "metrics.csv",
+        "metrics.svg",
+        "health.json",
+        "best.safetensors",
+        "last.safetensors",
+    } <= found
+    assert not [name for name in found if name.endswith(".part")]
+    rows = list(csv.DictReader((run.folder / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    environment = run.environment()
+    assert environment["dataset"]["sha256"] == Dataset.open(recipe.data.dataset).digest
+    assert "torch" in environment["packages"]
+    assert [line for line in said if line.startswith("epoch 2/2")]
+    assert run.recipe == recipe
+
+
+def test_the_run_answers_as_its_metrics_say(recipe: Recipe, dataset: Dataset, tmp_path: Path) -> None:
+    """The best weights, opened again, score on val what the best row says."""
+    run = train(recipe, tmp_path / "run")
+    photos = dataset.select("val")
+    scores = score(run.predict(dataset, photos), np.array([photo.count for photo in photos]))
+    best = min(csv.DictReader((run.folder / "metrics.csv").open()), key=lambda row: float(row["val_rps"]))
+    assert scores.rps == pytest.approx(float(best["val_rps"]), abs=1e-4)
+    assert scores.exact == pytest.approx(float(best["val_exact"]))
+
+
+def test_a_stopped_run_goes_on_to_the_very_same_weights(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(recipe, tmp_path / "whole")
+    pause = Trainer._pause
+
+    def stop_after_second_epochs_third_batch(self: Trainer) -> None:
+        self.stop_wanted = self.position.epoch == 1 and self.position.batch == 3
+        pause(self)
+
+    monkeypatch.setattr(Trainer, "_pause", stop_after_second_epochs_third_batch)
+    with pytest.raises(Stopped, match="run the same command again"):
+        train(recipe, tmp_path / "parts")
+    monkeypatch.setattr(Trainer, "_pause", pause)
+    said: list[str] = []
+    parts = train(recipe, tmp_path / "parts", say=said.append)
+    assert said[0] == "going on at epoch 2, batch 4"
+    assert same_weights(whole, parts)
+
+
+def same_weights(one: Run, other: Run) -> bool:
+    return all(
+        all(torch.equal(value, again[name]) for name, value in load_file(one.folder / file).items())
+        for file in ("best.safetensors", "last.safetensors")
+        for again in [load_file(other.folder / file)]
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_goes_on_to_the_very_same_weights(file: Path, tmp_path: Path, number: signal.Signals) -> None:
+    override = "training.checkpoint_minutes=0.00001"  # a checkpoint after every batch
+    command = [sys.executable, "-m", "binsight", "train", str(file), override, "--out", str(tmp_path / "parts")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    checkpoint = tmp_path / "parts" / "checkpoint.pt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130), errors
+    assert not (tmp_path / "parts" / "metrics.csv").is_file(), "it was killed too late to mean anything"
+    subprocess.run(command, check=True, capture_output=True)
+    whole = train(load_recipe(file, [override]), tmp_path / "whole")
+    assert same_weights(whole, Run.open(tmp_path / "parts"))
+
+
+def test_a_finished_run_is_left_as_it_is(recipe: Recipe, tmp_path: Path) -> None:
+    run = train(recipe, tmp_path / "run")
+    before = (run.folder / "last.safetensors").stat().st_mtime_ns
+    train(recipe, tmp_path / "run")
+    assert (run.folder / "last.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_folder_with_a_run_of_another_recipe_is_not_touched(recipe: Recipe, file: Path, tmp_path: Path) -> None:
+    train(recipe, tmp_path / "run")
+    with pytest.raises(BadRecipe, match="another recipe"):
+        train(load_recipe(file, ["seed=4"]), tmp_path / "run")
+
+
+def test_two_processes_train_one_network(file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "binsight", "train", str(file), "training.devices=2", "training.epochs=1"]
+    subprocess.run([*command, "--out", str(tmp_path / "run")], check=True, capture_output=True, timeout=300)
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert len(rows) == 1
+    assert np.isfinite(float(rows[0]["val_nll"]))
+
+
+@pytest.mark.parametrize("option", ["model.frozen=true", "model.head=cumulative", "model.head=continuation"])
+def test_every_way_to_train_goes_through(file: Path, tmp_path: Path, option: str) -> None:
+    run = train(load_recipe(file, [option, "training.epochs=1", "data.most=32"]), tmp_path / "run")
+    assert (run.folder / "best.safetensors").is_file()
+
+
+def test_a_loss_that_is_no_number_ends_the_run_in_a_sentence(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(GateFailed, match=r"lower training\.lr"):
+        train(
+            load_recipe(file, ["training.lr=1e30", "training.optimizer=sgd", "training.gradient_clip=1e30"]),
+            tmp_path / "r",
+        )
+
+
+def test_an_unknown_optimizer_is_named(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadRecipe, match="no optimizer 'best'"):
+        train(load_recipe(file, ["training.optimizer=best"]), tmp_path / "run")
+
+
+def test_a_dataset_that_is_not_there_or_has_too_few_photos_is_named(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingObject, match="binsight data prepare"):
+        train(load_recipe(file, [f"data.dataset={tmp_path}"]), tmp_path / "run")
+    with pytest.raises(BadDataset, match="at least 2 train photos"):
+        train(load_recipe(file, ["data.where={kind='no such kind'}"]), tmp_path / "run2")
+
+
+def test_a_photo_that_vanished_from_the_dataset_is_named(abid: Path, tmp_path: Path, file: Path) -> None:
+    made = real_dataset(abid, tmp_path / "d", {"train": 8, "val": 8})
+    (made.folder / made.photos[3].file).unlink()
+    with pytest.raises(BadDataset, match=made.photos[3].photo):
+        train(load_recipe(file, [f"data.dataset={made.folder}", "training.batch_size=4"]), tmp_path / "run")
+
+
+FULL_DISK = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from binsight.cli import main
+main()
+"""
+
+
+def test_a_full_disk_ends_the_run_in_a_sentence_and_leaves_no_half_file(
+    file: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    """No file may grow beyond 200 kB: the first checkpoint cannot be written."""
+    train(recipe, tmp_path / "warm")  # the pixel cache is there already
+    out = tmp_path / "run"
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, "train", str(file), "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "could not be written" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not list(out.glob("*.part")) + list(out.glob(".*.part"))
+
+
+def test_a_cache_folder_that_cannot_be_made_is_named(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in-the-way").write_text("")
+    monkeypatch.setenv("BINSIGHT_CACHE_DIR", str(tmp_path / "in-the-way"))
+    settings.cache_clear()
+    with pytest.raises(StorageFailure, match="BINSIGHT_CACHE_DIR"):
+        train(load_recipe(file), tmp_path / "run")
+
+
+def test_an_epoch_sees_every_photo_once_in_an_order_of_its_own() -> None:
+    first, second = (batch_order(100, 16, seed=1, epoch=epoch) for epoch in (0, 1))
+    assert first.shape == (6, 16)
+    assert len(set(first.ravel().tolist())) == 96
+    assert (first != second).any()
+    assert (first == batch_order(100, 16, seed=1, epoch=0)).all()
+
+
+LEARNING = """
+name = "learning"
+seed = 1
+[data]
+dataset = "{dataset}"
+[data.preprocessing]
+size = 96
+fit = "squash"
+mean = [0.5, 0.5, 0.5]
+std = [0.5, 0.5, 0.5]
+[model]
+backbone = "timm:tf_efficientnet_lite0"
+weights = "package:efficientnet-lite0"
+soft_sigma = 0.6
+[training]
+epochs = 3
+batch_size = 32
+lr = 1e-3
+precision = "fp32"
+channels_last = true
+ema_decay = 0.98
+"""
+
+
+def test_a_small_run_beats_the_majority_class_on_photos_it_has_not_seen(abid: Path, tmp_path: Path) -> None:
+    """Counts 1–5 of the listed photos, trained on 1,300 of them, judged on 500 others of other bins.
+
+    It must do so by more than luck: two standard errors above the majority. Labels in another order must not.
+    """
+    dataset = real_dataset(
+        abid, tmp_path / "d", {"train": 1300, "val": 100, "test": 500}, where={"in_file_list": "1"}
+    )
+    path = tmp_path / "learning.toml"
+    path.write_text(LEARNING.format(dataset=dataset.folder))
+    run = train(load_recipe(path), tmp_path / "run")
+    photos = dataset.select("test")
+    counts = np.array([photo.count for photo in photos])
+    exact = photo_scores(run.predict(dataset, photos), counts).exact
+    train_counts = np.array([photo.count for photo in dataset.select("train")])
+    majority = (counts == np.bincount(train_counts).argmax()).mean()
+    error = np.sqrt(majority * (1 - majority) / len(counts))
+    print(json.dumps({"exact": exact.mean(), "majority": majority}))
+    assert exact.mean() > majority + 2 * error
+    shifted = np.roll(run.predict(dataset, photos), 1, axis=1)  # a broken label order: every answer one too high
+    assert photo_scores(shifted, counts).exact.mean() < majority + error
