@@ -24,8 +24,10 @@ from binsight.dataset.publish import building, partial_folder
 from binsight.dataset.push import push_dataset
 from binsight.dataset.split import parse_shares
 from binsight.errors import BadDataset, BadInput, GateFailed, StorageFailure
+from binsight.storage.objects import Objects, open_store
 
 from .prepare_support import drawn_source, real_source, write_photo
+from .s3_server import CREDENTIALS, running_s3_server
 
 CHAINS = {f"{n:05}": (f"item{n // 2}",) for n in range(2, 62)}
 """Sixty photos, two to a chain."""
@@ -328,11 +330,25 @@ def test_a_pushed_dataset_is_complete_immutable_and_found_there_again(source: Pa
         push_dataset(tmp_path / "other", url)
 
 
+def test_a_dataset_is_pushed_to_a_real_s3_server(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with running_s3_server(tmp_path / "server") as server:
+        server.put("datasets", {"readme.txt": b"the bucket is made with its first object"})
+        url = "s3://datasets/bins/one"
+        push = ["--push", url, "--endpoint-url", server.endpoint_url]
+        done = CliRunner().invoke(command, [str(source), str(tmp_path / "bins"), "--jobs", "1", *push])
+        assert done.exit_code == 0, done.output
+        store = open_store(url, endpoint_url=server.endpoint_url)
+        assert {found.name: store.read(found.name) for found in store.list()} == tree(tmp_path / "bins")
+        assert push_dataset(tmp_path / "bins", url, endpoint_url=server.endpoint_url) == 0
+
+
 def test_a_push_that_fails_leaves_nothing_that_is_a_dataset(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from binsight.storage.objects import Objects
-
     run(source, tmp_path / "bins")
     whole_write = Objects.write
 
