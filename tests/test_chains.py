@@ -19,7 +19,7 @@ from binsight.dataset.chains import (
 )
 from binsight.records import BinRecord
 
-from .prepare_support import record
+from tests.prepare_support import record
 
 
 def sightings(**items: tuple[str, ...] | None) -> list[Sighting]:

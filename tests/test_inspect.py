@@ -32,7 +32,9 @@ COMMAND = (
 
 def inspect(*arguments: object) -> "subprocess.CompletedProcess[str]":
     """Run the command as a person does."""
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

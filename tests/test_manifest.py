@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from binsight.dataset.manifest import SPLITS, Dataset, LabelledPhoto, read_manifest, write_manifest
 from binsight.errors import BadDataset, MissingObject
 
-from .prepare_support import labelled
+from tests.prepare_support import labelled
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 photos = st.builds(

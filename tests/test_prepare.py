@@ -26,7 +26,7 @@ from binsight.dataset.split import parse_shares
 from binsight.errors import BadDataset, BadInput, GateFailed, StorageFailure
 from binsight.storage.objects import Objects, open_store
 
-from .prepare_support import drawn_source, real_source, write_photo
+from tests.prepare_support import drawn_source, real_source, write_photo
 from .s3_server import CREDENTIALS, running_s3_server
 
 CHAINS = {f"{n:05}": (f"item{n // 2}",) for n in range(2, 62)}

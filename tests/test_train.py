@@ -21,7 +21,7 @@ from binsight.model.recipe import Recipe, load_recipe
 from binsight.model.run import Run
 from binsight.model.train import Trainer, train
 from binsight.settings import settings
-from dataset_support import real_dataset
+from tests.dataset_support import real_dataset
 
 RECIPE = """
 name = "tiny"

@@ -16,14 +16,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from binsight.dataset.fetch_folder import PHOTOS, RECORDS
 from binsight.dataset.labels import Label, read_labels
 from binsight.dataset.problem import PHOTO_SUFFIXES, Problem
 from binsight.errors import BadDataset, BadRecord, MissingObject
 from binsight.records import BinRecord
 
 OTHER_IMAGE_SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".tif", ".tiff"})
-ABID_PHOTOS = "bin-images"
-ABID_RECORDS = "metadata"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +64,8 @@ def read_source(folder: Path, labels: Path | None = None) -> Source:
     if not folder.is_dir():
         raise MissingObject(f"{folder} is not a folder; name the folder that holds the photos")
     problems: list[Problem] = []
-    is_abid = (folder / ABID_PHOTOS).is_dir()
-    photo_root, record_root = (folder / ABID_PHOTOS, folder / ABID_RECORDS) if is_abid else (folder, folder)
+    is_abid = (folder / PHOTOS).is_dir()
+    photo_root, record_root = (folder / PHOTOS, folder / RECORDS) if is_abid else (folder, folder)
     paths = _photo_paths(photo_root, problems)
     if not paths:
         raise BadDataset(
