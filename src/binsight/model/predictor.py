@@ -27,7 +27,7 @@ BUNDLE_MARKER = "bundle.json"
 RUN_MARKER = "recipe.toml"
 
 _CHUNK = 32
-"""Photos asked for at a time: the step of the progress bar and a bound on the pixels held."""
+"""Photos asked for at a time: the step of the progress bar, and a bound on the pixels held."""
 
 
 class Predictor(Protocol):
