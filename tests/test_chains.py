@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.prepare_support import record
 
 from binsight.dataset.chains import (
     POPULAR_ITEM,
@@ -18,8 +19,6 @@ from binsight.dataset.chains import (
     id_order,
 )
 from binsight.records import BinRecord
-
-from tests.prepare_support import record
 
 
 def sightings(**items: tuple[str, ...] | None) -> list[Sighting]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from tests.dataset_support import real_dataset
 
 from binsight.counting import Bundle, Counter, default_bundle
 from binsight.counting.bundle import SPEC_NAME
@@ -20,7 +21,6 @@ from binsight.model.recipe import load_recipe
 from binsight.model.run import Run
 from binsight.model.train import train
 from binsight.settings import settings
-from tests.dataset_support import real_dataset
 
 RECIPE = """
 name = "tiny"

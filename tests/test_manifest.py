@@ -11,11 +11,10 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.prepare_support import labelled
 
 from binsight.dataset.manifest import SPLITS, Dataset, LabelledPhoto, read_manifest, write_manifest
 from binsight.errors import BadDataset, MissingObject
-
-from tests.prepare_support import labelled
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 photos = st.builds(

@@ -15,6 +15,7 @@ from typing import Any
 import mlcroissant
 import pytest
 from click.testing import CliRunner
+from tests.prepare_support import drawn_source, real_source, write_photo
 
 import binsight.dataset.chains as chains_module
 from binsight.cli.data_prepare import prepare as command
@@ -26,7 +27,6 @@ from binsight.dataset.split import parse_shares
 from binsight.errors import BadDataset, BadInput, GateFailed, StorageFailure
 from binsight.storage.objects import Objects, open_store
 
-from tests.prepare_support import drawn_source, real_source, write_photo
 from .s3_server import CREDENTIALS, running_s3_server
 
 CHAINS = {f"{n:05}": (f"item{n // 2}",) for n in range(2, 62)}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.dataset_support import real_dataset
 
 from binsight.dataset.manifest import Dataset
 from binsight.decision.scores import photo_scores, score
@@ -21,7 +22,6 @@ from binsight.model.recipe import Recipe, load_recipe
 from binsight.model.run import Run
 from binsight.model.train import Trainer, train
 from binsight.settings import settings
-from tests.dataset_support import real_dataset
 
 RECIPE = """
 name = "tiny"
