@@ -41,6 +41,11 @@ def explained(error: Exception, *, what: str, url: str, endpoint: str) -> Binsig
     )
 
 
+def broke_off(error: Exception) -> bool:
+    """Whether the body of an answer broke off in a way that the library neither takes up nor tries again."""
+    return "response body" in str(error).split("\n", 1)[0]
+
+
 def _absence(
     error: Exception, what: str, url: str, endpoint: str, code: str | None, status: str | None
 ) -> BinsightError | None:

@@ -30,7 +30,7 @@ from obstore.store import LocalStore, S3Store
 from binsight.errors import BadInput, BinsightError, MissingStore, StorageFailure
 from binsight.progress import progress_bar
 from binsight.settings import settings
-from binsight.storage.failures import explained
+from binsight.storage.failures import broke_off, explained
 
 _PAGE = 1000  # names a listing request, S3's own largest page
 _UPLOADS = 32  # files in flight
@@ -85,13 +85,12 @@ class Objects:
         for pause_s in _PAUSES_S:
             try:
                 result = obstore.get(self._store, name)
-            except _FAILURES as error:
-                raise self._explained(error, name) from None
-            self._check_size(name, result.meta["size"], max_bytes)
-            try:
+                self._check_size(name, result.meta["size"], max_bytes)
                 data = result.bytes().to_bytes()
             except _FAILURES as error:
                 failure = self._explained(error, name)
+                if not broke_off(error):
+                    raise failure from None
             else:
                 if self._is_whole(data, result.meta["e_tag"], previous):
                     return data
@@ -105,13 +104,12 @@ class Objects:
         for pause_s in _PAUSES_S:
             try:
                 result = await obstore.get_async(self._store, name)
-            except _FAILURES as error:
-                raise self._explained(error, name) from None
-            self._check_size(name, result.meta["size"], max_bytes)
-            try:
+                self._check_size(name, result.meta["size"], max_bytes)
                 data = (await result.bytes_async()).to_bytes()
             except _FAILURES as error:
                 failure = self._explained(error, name)
+                if not broke_off(error):
+                    raise failure from None
             else:
                 if self._is_whole(data, result.meta["e_tag"], previous):
                     return data
