@@ -20,11 +20,7 @@ if TYPE_CHECKING:
     type=click.Choice(["train", "val", "test"]),
     default="test",
     show_default=True,
-<<<<<<< HEAD
     help="Which photos; keep test for the end.",
-=======
-    help="Which part of the dataset; test once, at the end.",
->>>>>>> demo
 )
 @click.option(
     "--where",
