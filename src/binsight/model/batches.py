@@ -1,6 +1,6 @@
 """Batches of normalised photos, in an order that depends on nothing but seed and epoch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +37,8 @@ class Photos:
         return len(self.counts)
 
 
-def _matches(photo: LabelledPhoto, where: dict[str, str]) -> bool:
-    return all(photo.extras.get(column) == value for column, value in where.items())
+def _matches(photo: LabelledPhoto, where: Mapping[str, Sequence[str]]) -> bool:
+    return all(photo.extras.get(column) in values for column, values in where.items())
 
 
 def batch_order(num_photos: int, batch_size: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:

