@@ -17,9 +17,12 @@ import pytest
 from PIL import Image
 
 from binsight.dataset.findings import find_twins
+from binsight.dataset.inspect import inspect_folder
 from binsight.dataset.intake import read_source
 from binsight.dataset.scan import Scan, Unreadable, scan_photo, scan_photos
 from binsight.imaging import Limits
+
+pytestmark = pytest.mark.xdist_group("inspect")  # one worker makes the report once
 
 COMMAND = (
     sys.executable,
@@ -33,7 +36,7 @@ COMMAND = (
 def inspect(*arguments: object) -> "subprocess.CompletedProcess[str]":
     """Run the command as a person does."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
+        [*COMMAND, *map(str, arguments)], check=False, capture_output=True, text=True, timeout=300
     )
 
 
@@ -50,21 +53,21 @@ def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 @pytest.fixture(scope="session")
 def world(abid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first 160 photos of the collection with their records, in ABID's layout, and bad files of every kind."""
+    """The first 80 photos of the collection with their records, in ABID's layout, and bad files of every kind."""
     root = tmp_path_factory.mktemp("inspect") / "bins"
     photos, records = root / "bin-images", root / "metadata"
     photos.mkdir(parents=True)
     with tarfile.open(abid / "metadata.tar.gz") as archive:
-        names = [f"metadata/{number:05d}.json" for number in range(1, 161)]
+        names = [f"metadata/{number:05d}.json" for number in range(1, 81)]
         present = set(archive.getnames())
         members = [archive.getmember(name) for name in names if name in present]
         archive.extractall(root, members=members, filter="data")
-    for number in range(1, 161):
+    for number in range(1, 81):
         path = abid / "bin-images" / f"{number:05d}.jpg"
         if path.is_file():
             (photos / path.name).symlink_to(path)
-    for name in ("00062", "00154", "00155"):  # at native resolution, so that their labels can be read
-        (photos / f"{name}.jpg").unlink()
+    for name in ("00062", "00323", "00324"):  # at native resolution, so that their labels can be read
+        (photos / f"{name}.jpg").unlink(missing_ok=True)
         (photos / f"{name}.jpg").symlink_to(abid / "originals" / f"{name}.jpg")
 
     data = (abid / "bin-images" / "00003.jpg").read_bytes()
@@ -120,12 +123,10 @@ def test_the_summary_counts_what_is_there(report: Report, world: Path) -> None:
 
 
 def test_unreadable_files_are_listed_with_their_reasons(report: Report) -> None:
-    reasons = {row["photo"]: row["reason"] for row in rows_of(report[1] / "photos.csv") if row["error"]} | {
-        row["photo"]: row["reason"]
-        for row in rows_of(report[1] / "problems.csv")
-        if row["photo"].startswith("bad-") and row["reason"] != "photo_without_record"
-    }
-    assert reasons == {
+    unreadable = {row["photo"]: row["error"] for row in rows_of(report[1] / "photos.csv") if row["error"]}
+    listed = {(row["photo"], row["reason"]) for row in rows_of(report[1] / "problems.csv")}
+    assert listed >= set(unreadable.items())
+    assert unreadable == {
         "bad-animated": "animated",
         "bad-bomb": "too_many_pixels",
         "bad-cut": "truncated",
@@ -147,7 +148,7 @@ def test_copies_and_photos_stored_again_are_found(report: Report) -> None:
 def test_twins_share_an_item_and_neighbour_each_other(report: Report) -> None:
     summary, out = report
     twins = rows_of(out / "twins.csv")
-    assert len(twins) == summary["twins"] > 30
+    assert len(twins) == summary["twins"] > 15
     assert {int(row["second"]) - int(row["first"]) for row in twins} == {1}
     assert all(int(row["shared_items"]) >= 1 for row in twins)
     assert all(int(row["change"]) == int(row["second_count"]) - int(row["first_count"]) for row in twins)
@@ -155,9 +156,9 @@ def test_twins_share_an_item_and_neighbour_each_other(report: Report) -> None:
 
 def test_bin_labels_are_read_and_shared_ones_named(report: Report) -> None:
     read = {row["photo"]: row["bin_label"] for row in rows_of(report[1] / "bin_labels.csv")}
-    assert read["00154"] == read["00155"] == "P-6-A777C713"
+    assert read["00323"] == read["00324"] == "P-7-A495C230"
     shared = rows_of(report[1] / "bins_in_several_photos.csv")
-    assert ("P-6-A777C713", "00154, 00155") in [(row["bin_label"], row["ids"]) for row in shared]
+    assert ("P-7-A495C230", "00323, 00324") in [(row["bin_label"], row["ids"]) for row in shared]
 
 
 def test_records_that_do_not_add_up_are_listed(report: Report) -> None:
@@ -184,44 +185,39 @@ def test_the_page_needs_no_other_file_and_is_small(report: Report) -> None:
         assert (report[1] / link).is_file()
 
 
-def test_one_process_finds_the_same_as_two(report: Report, world: Path, tmp_path: Path) -> None:
-    result = inspect(world, "--out", tmp_path, "--json", "--jobs", 1)
-    summary = json.loads(result.stdout)
-    assert {**summary, "report": ""} == {**report[0], "report": ""}
-    assert (tmp_path / "photos.csv").read_bytes() == (report[1] / "photos.csv").read_bytes()
+@pytest.fixture
+def plain(abid: Path, tmp_path: Path) -> Path:
+    """A plain folder of five photos without a record."""
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    for path in sorted((abid / "bin-images").iterdir())[:5]:
+        (folder / path.name).symlink_to(path)
+    return folder
 
 
-def test_labels_from_a_csv_are_used_and_reading_from_photos_can_be_left_out(
-    abid: Path, world: Path, tmp_path: Path
-) -> None:
+def test_labels_from_a_csv_are_used_and_reading_from_photos_can_be_left_out(plain: Path, tmp_path: Path) -> None:
     labels = tmp_path / "labels.csv"
     labels.write_text("image_id,count\n00001,99\n00002,x\nnobody,1\n")
-    result = inspect(world, "--labels", labels, "--no-labels", "--out", tmp_path / "out", "--json")
+    result = inspect(plain, "--labels", labels, "--no-labels", "--out", tmp_path / "out", "--json")
     summary = json.loads(result.stdout)
     assert summary["bin_labels"] == 0
-    assert summary["problems"]["impossible_count"] == 1
-    assert summary["problems"]["label_without_photo"] == 1
-    assert "99" in {row["count"] for row in rows_of(tmp_path / "out" / "photos_per_count.csv")}
+    assert summary["problems"] == {"impossible_count": 1, "label_without_photo": 1, "photo_without_record": 3}
+    assert [row["count"] for row in rows_of(tmp_path / "out" / "photos_per_count.csv")] == ["99"]
 
 
-def test_the_report_lies_beside_the_folder_unless_told_otherwise(abid: Path, tmp_path: Path) -> None:
-    """A plain folder without a single record or count, told in words."""
-    plain = tmp_path / "plain"
-    plain.mkdir()
-    for path in sorted((abid / "bin-images").iterdir())[:5]:
-        (plain / path.name).symlink_to(path)
+def test_the_report_lies_beside_the_folder_unless_told_otherwise(plain: Path) -> None:
     result = inspect(plain)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[-1] == str(tmp_path / "plain-report" / "index.html")
+    assert result.stdout.splitlines()[-1] == str(plain.with_name("plain-report") / "index.html")
     assert "5 photos, 0 of them unreadable; 0 records" in result.stdout
 
 
 def test_a_folder_of_nothing_but_bad_files_still_gives_a_report(tmp_path: Path) -> None:
     (tmp_path / "bins").mkdir()
     (tmp_path / "bins" / "1.jpg").write_bytes(b"no photo")
-    result = inspect(tmp_path / "bins", "--json")
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["unreadable"] == 1
+    summary = inspect_folder(tmp_path / "bins", tmp_path / "out")
+    assert summary["unreadable"] == 1
+    assert (tmp_path / "out" / "index.html").is_file()
 
 
 @pytest.mark.parametrize(
@@ -249,7 +245,10 @@ def test_an_interrupt_leaves_nothing_half_written(abid: Path, tmp_path: Path) ->
         text=True,
         start_new_session=True,
     )
-    time.sleep(6)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while len(children.read_text().split()) < 3:  # two workers, and the tracker that Python starts first
+        assert process.poll() is None
+        time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the parent and its workers alike
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -185,8 +185,8 @@ def _bad_files(page: Page, findings: Findings) -> None:
         caption="Reasons.",
         columns=("reason", "files"),
     )
-    rows.sort(key=lambda row: (row["reason"], row["photo"]))
-    page.table("problems", rows, most=40, columns=("photo", "reason", "detail"))
+    rows.sort(key=lambda row: (reasons[row["reason"]], row["reason"], row["photo"]))
+    page.table("problems", rows, caption="The rarest first.", most=40, columns=("photo", "reason", "detail"))
 
 
 def _bin_labels(page: Page, findings: Findings, *, read_labels: bool) -> None:

@@ -175,7 +175,7 @@ def _twins(page: Page, findings: Findings, thumbnails: Thumbnails) -> None:
             clipped[max(-most, min(most, change))] += number
         labels = [
             f"≤ −{most}",
-            *(f"{change:+d}" if change else "0" for change in range(1 - most, most)),
+            *(f"{change:+d}".replace("-", "−") if change else "0" for change in range(1 - most, most)),
             f"≥ +{most}",
         ]
         by_one = changes[1] + changes[-1]
@@ -215,4 +215,4 @@ def _twins(page: Page, findings: Findings, thumbnails: Thumbnails) -> None:
 
 def _change(twin: Twin) -> str:
     items = f"{twin.num_shared_items} item{'s' if twin.num_shared_items > 1 else ''} in both records"
-    return items if twin.change is None else f"change {twin.change:+d}, {items}"
+    return items if twin.change is None else f"change {twin.change:+d}, {items}".replace("-", "−")

@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -84,9 +85,11 @@ def scan_photos(
         yield from map(scan, paths)
         return
     # Spawned, not forked: a fork of a process with threads (the progress bar's) can hang.
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_parent)
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
     try:
-        yield from pool.map(scan, paths, chunksize=CHUNK)
+        with _interrupts_held_back():
+            results = pool.map(scan, paths, chunksize=CHUNK)
+        yield from results
     except BrokenProcessPool:
         raise BinsightError(
             "a process that opened photos was ended by the system, as when memory runs out; "
@@ -96,5 +99,11 @@ def scan_photos(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Hold back Ctrl-C, for good in processes started meanwhile: it is for the parent alone to end them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
