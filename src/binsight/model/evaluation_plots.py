@@ -7,7 +7,7 @@ import numpy as np
 
 from binsight.decision.curves import confusion, reliability, risk_coverage
 from binsight.model.evaluate import Evaluation
-from binsight.report.plots import ACCENT, INK, SOFT, heatmap, lines, new_axes
+from binsight.report.plots import ACCENT, INK, SOFT, heatmap, legend_above, lines, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ def exact_by_count(evaluation: Evaluation) -> Plot:
     axes.plot(near, "o", color=ACCENT, fillstyle="none", markersize=5, label="right or one off")
     axes.set(ylabel="exactly right", ylim=(0, 1.04))
     _percent(axes, "y")
-    axes.legend(frameon=False, fontsize=9)
+    legend_above(axes)
     return figure, rows
 
 
@@ -38,7 +38,7 @@ def error_by_count(evaluation: Evaluation) -> Plot:
         row["bias"] = float(bias_B[capped_B == count].mean())
     figure, axes = _bars_by_count(rows, "mae")
     axes.set_ylabel("items off, mean")
-    axes.legend(frameon=False, fontsize=9)
+    legend_above(axes)
     return figure, rows
 
 
@@ -113,7 +113,7 @@ def reliability_diagram(evaluation: Evaluation) -> Plot:
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the answer", ylabel="exactly right")
     for axis in "xy":
         _percent(axes, axis)
-    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    legend_above(axes)
     return figure, [asdict(b) for b in bins]
 
 
@@ -154,7 +154,7 @@ def counts_answered(evaluation: Evaluation) -> Plot:
     axes.plot(places, expected[:used], ".", color=INK, label="by the probabilities, added up")
     axes.set_xticks(places, names[:used])
     axes.set(xlabel="count", ylabel="photos")
-    axes.legend(frameon=False, fontsize=9)
+    legend_above(axes)
     return figure, rows
 
 

@@ -5,6 +5,7 @@
     lines(series, *, xlabel="", ylabel="", band=None, diagonal=False, log_y=False)   named curves over x
     heatmap(table_RC, *, row_labels, column_labels, ylabel="", xlabel="", shares=False)   a matrix with its numbers
     new_axes(*, width=WIDTH, height=HEIGHT)                         an empty plot in the style, for all else
+    legend_above(axes)                                              the names of what is drawn, above it
 
 Figures are made without pyplot: nothing global is touched, no display is needed, threads may draw.
 """
@@ -112,7 +113,7 @@ def lines(
     if log_y:
         axes.set_yscale("log")
     if len(series) > 1:
-        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+        legend_above(axes)
     _name(axes, xlabel, ylabel)
     return figure
 
@@ -166,6 +167,12 @@ def _shades() -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("binsight", ["#ffffff", "#9cc2f7", ACCENT, "#0b3d91"])
+
+
+def legend_above(axes: "Axes") -> None:
+    """A legend in one line above the plot, where it hides nothing and matplotlib need not search for a place
+    (a search that warns where the machine is busy)."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=5, frameon=False, fontsize=9, labelcolor=INK)
 
 
 def _name(axes: "Axes", xlabel: str, ylabel: str) -> None:
