@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.s3_server import PUBLIC_BUCKET, running_s3_server
 
 from binsight.cli import cli
 from binsight.counting import Counter, default_bundle
@@ -92,6 +93,25 @@ def test_an_argument_that_names_nothing_is_an_error(tmp_path: Path) -> None:
     result = run_count(tmp_path, "--json")
     assert isinstance(result.exception, MissingObject)
     assert "names no photo" in str(result.exception)
+
+
+@pytest.mark.xdist_group("s3")
+def test_photos_are_read_from_a_bucket(drawn: Path, tmp_path: Path) -> None:
+    """By prefix and by name, unsigned, from a real server; the answers are those of the same files on disk."""
+    with running_s3_server(tmp_path) as server:
+        photos = {f"shelf/{name}": (drawn / name).read_bytes() for name in ("1.jpg", "2.jpg")}
+        server.put(PUBLIC_BUCKET, photos | {"shelf/notes.txt": b"no photo"})
+        url, options = (
+            f"s3://{PUBLIC_BUCKET}/shelf",
+            ["--endpoint-url", server.endpoint_url, "--anonymous", "--json"],
+        )
+        found = lines(run_count(url, f"{url}/2.jpg", *options))
+        gone = run_count(f"{url}/9.jpg", *options)
+    local = lines(run_count(drawn / "1.jpg", drawn / "2.jpg", drawn / "2.jpg", "--json"))
+    assert [line["photo"] for line in found] == [f"{url}/1.jpg", f"{url}/2.jpg", f"{url}/2.jpg"]
+    assert [line["probs"] for line in found] == [line["probs"] for line in local]
+    assert gone.exit_code == 1
+    assert "9.jpg" in str(lines(gone)[0]["error"])
 
 
 def test_labels_are_read_where_asked(abid: Path) -> None:

@@ -32,7 +32,8 @@ fit = "letterbox"
 mean = [0.48, 0.45, 0.40]
 std = [0.22, 0.23, 0.24]
 [model]
-backbone = "timm:lcnet_035"
+backbone = "timm:tf_efficientnet_lite0"
+weights = "package:efficientnet-lite0"   # fresh weights answer all photos alike, whatever is done to their pixels
 head = "continuation"
 [training]
 epochs = 1

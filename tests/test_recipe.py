@@ -30,7 +30,7 @@ def test_every_shipped_recipe_can_be_read(path: Path) -> None:
 
 
 def test_a_recipe_survives_writing_and_reading(file: Path, tmp_path: Path) -> None:
-    recipe = load_recipe(file, ["training.lr=0.01", "model.head=cumulative", "data.where={kind = 'original'}"])
+    recipe = load_recipe(file, ["training.lr=0.01", "model.head=cumulative", "data.where={kind = ['original']}"])
     (tmp_path / "whole.toml").write_text(dump_recipe(recipe))
     assert load_recipe(tmp_path / "whole.toml") == recipe
 

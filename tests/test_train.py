@@ -192,7 +192,7 @@ def test_a_dataset_that_is_not_there_or_has_too_few_photos_is_named(file: Path, 
     with pytest.raises(MissingObject, match="binsight data prepare"):
         train(load_recipe(file, [f"data.dataset={tmp_path}"]), tmp_path / "run")
     with pytest.raises(BadDataset, match="at least 2 train photos"):
-        train(load_recipe(file, ["data.where={kind='no such kind'}"]), tmp_path / "run2")
+        train(load_recipe(file, ["data.where={kind=['no such kind']}"]), tmp_path / "run2")
 
 
 def test_a_photo_that_vanished_from_the_dataset_is_named(abid: Path, tmp_path: Path, file: Path) -> None:

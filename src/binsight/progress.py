@@ -7,10 +7,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-def progress_bar(unit: str) -> "Progress":
+def progress_bar(unit: str, *, shown: bool = True) -> "Progress":
     """A `rich` progress display that counts in `unit`s, for use in a `with` statement.
 
-    It shows nothing where standard error is not a terminal, so that logs stay readable.
+    It shows nothing where standard error is not a terminal, so that logs stay readable, nor where it is not to be
+    `shown`, as in all but the first of several processes.
     """
     from rich.console import Console
     from rich.progress import (
@@ -38,5 +39,5 @@ def progress_bar(unit: str) -> "Progress":
         RateColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
+        disable=not (shown and sys.stderr.isatty()),
     )

@@ -15,9 +15,15 @@ from binsight.records import CountEstimate, CountFailure
 @click.option("--model", type=click.Path(path_type=Path), help="Bundle to count with.  [default: the shipped one]")
 @click.option("--read-labels", is_flag=True, help="Also read the bin's label in each photo; about twice the work.")
 @click.option("--endpoint-url", help="Address of an S3-compatible server for s3:// URLs.")
+@click.option("--anonymous", is_flag=True, help="Send unsigned requests, for public buckets.")
 @json_option
 def count(
-    photos: tuple[str, ...], model: Path | None, read_labels: bool, endpoint_url: str | None, as_json: bool
+    photos: tuple[str, ...],
+    model: Path | None,
+    read_labels: bool,
+    endpoint_url: str | None,
+    anonymous: bool,
+    as_json: bool,
 ) -> None:
     """Count the items in photos: an estimate per photo.
 
@@ -34,7 +40,8 @@ def count(
     from binsight.progress import progress_bar
 
     counter = Counter.load(model or default_bundle())
-    results = counter.count(find_photos(photos, endpoint_url=endpoint_url), read_labels=read_labels)
+    found = find_photos(photos, endpoint_url=endpoint_url, anonymous=anonymous)
+    results = counter.count(found, read_labels=read_labels)
     with progress_bar("photos") as bar:
         num_failed = _print_all(bar.track(results, description="count"), as_json)
     if num_failed:

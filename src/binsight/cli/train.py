@@ -1,5 +1,6 @@
 """`binsight train`."""
 
+import os
 from pathlib import Path
 
 import click
@@ -31,6 +32,8 @@ def train(recipe: Path, overrides: tuple[str, ...], out: Path | None, as_json: b
     loaded = load_recipe(recipe, overrides)
     folder = out or Path("runs") / loaded.name
     run = train_model(loaded, folder, say=lambda line: click.echo(line, err=True))
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return  # a further process of the same run: the first one speaks
     metrics = (run.folder / "metrics.csv").read_text().splitlines()
     best = min(
         (dict(zip(metrics[0].split(","), line.split(","), strict=True)) for line in metrics[1:]),

@@ -14,24 +14,26 @@ from binsight.storage.objects import Objects, open_store
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
-def find_photos(arguments: Iterable[str], *, endpoint_url: str | None = None) -> Iterator[tuple[str, PhotoBytes]]:
+def find_photos(
+    arguments: Iterable[str], *, endpoint_url: str | None = None, anonymous: bool = False
+) -> Iterator[tuple[str, PhotoBytes]]:
     """The photos that the arguments name, in order; folders and prefixes with all below them.
 
     A file that is named is taken whatever its ending; in folders and prefixes only photos' endings count.
-    Raises `MissingObject` where an argument names nothing.
+    `anonymous` sends unsigned requests, for public buckets. Raises `MissingObject` where an argument names nothing.
     """
     for argument in arguments:
         found = False
-        for photo in _photos_of(argument, endpoint_url):
+        for photo in _photos_of(argument, endpoint_url, anonymous):
             found = True
             yield photo
         if not found:
             raise MissingObject(f"{argument} names no photo ({', '.join(SUFFIXES)}); check the path")
 
 
-def _photos_of(argument: str, endpoint_url: str | None) -> Iterator[tuple[str, PhotoBytes]]:
+def _photos_of(argument: str, endpoint_url: str | None, anonymous: bool) -> Iterator[tuple[str, PhotoBytes]]:
     if argument.startswith("s3://"):
-        yield from _objects(argument, endpoint_url)
+        yield from _objects(argument, endpoint_url, anonymous)
         return
     path = Path(argument)
     if path.is_dir():
@@ -65,12 +67,12 @@ def _read_file(path: Path) -> bytes:
         raise MissingObject(f"{path} cannot be read ({error.strerror}); check the path and the rights") from None
 
 
-def _objects(url: str, endpoint_url: str | None) -> Iterator[tuple[str, PhotoBytes]]:
+def _objects(url: str, endpoint_url: str | None, anonymous: bool) -> Iterator[tuple[str, PhotoBytes]]:
     if url.lower().endswith(SUFFIXES):
         folder, _, name = url.rpartition("/")
-        yield url, partial(_read_object, open_store(folder, endpoint_url=endpoint_url), name)
+        yield url, partial(_read_object, open_store(folder, endpoint_url=endpoint_url, anonymous=anonymous), name)
         return
-    store = open_store(url, endpoint_url=endpoint_url)
+    store = open_store(url, endpoint_url=endpoint_url, anonymous=anonymous)
     for info in store.list():
         if info.name.lower().endswith(SUFFIXES):
             yield f"{url.rstrip('/')}/{info.name}", partial(_read_object, store, info.name)

@@ -51,7 +51,8 @@ def _build_timm(_: Any, name: str, from_hub: bool) -> tuple[nn.Module, int]:
         if not from_hub:
             raise
         raise _hub_failed(f"timm:{name}", error) from error
-    return backbone, int(backbone.num_features)
+    # Some networks widen their features once more before the classifier that was left out.
+    return backbone, int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)
 
 
 def _build_torchvision(torchvision: Any, name: str, from_hub: bool) -> tuple[nn.Module, int]:

@@ -74,6 +74,8 @@ class Run:
             network.load_state_dict(load_file(path))
         except Exception as error:  # noqa: BLE001 - whatever the parser raises, the file is at fault
             raise BadRecipe(f"{path} does not hold the weights of {self.folder / RECIPE_NAME}: {error}") from None
+        if self.recipe.training.channels_last:
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.recipe.model.flip_average:
             network = FlipAverage(network)
         return network.eval()

@@ -9,6 +9,7 @@ A run stops safely on Ctrl-C or SIGTERM, and the same command goes on from there
 """
 
 import json
+import logging
 import signal
 import statistics
 import time
@@ -50,6 +51,7 @@ def train(recipe: Recipe, folder: Path, *, say: Say = lambda _: None) -> Run:
     `say` gets a line an epoch and every health finding. Raises `BadRecipe` where `folder` holds a run of
     another recipe, `Stopped` on Ctrl-C or SIGTERM, `GateFailed` where the loss is no longer a number.
     """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its greetings are not for users
     fabric = Fabric(devices=recipe.training.devices, precision=PRECISIONS[recipe.training.precision])
     fabric.launch()
     dataset = Dataset.open(recipe.data.dataset)
@@ -164,7 +166,7 @@ class Trainer:
             workers=training.workers,
             pin_memory=self.fabric.device.type == "cuda",
         )
-        with progress_bar("batches") as bar:
+        with progress_bar("batches", shown=self.fabric.is_global_zero) as bar:
             task = bar.add_task(f"epoch {position.epoch + 1}", total=len(order), completed=position.batch)
             begun = time.perf_counter()
             for images, counts in loader:
