@@ -66,7 +66,7 @@ def test_findings_speak_in_sentences_with_the_figures_and_a_mend() -> None:
 
 def test_dead_first_weights_are_found() -> None:
     network = build_network(Model(backbone="timm:lcnet_035"))
-    answers = network.eval()(torch.randn(4, 3, 64, 64)).detach()
+    answers = network.train()(torch.randn(4, 3, 64, 64)).detach()
     assert first_weights_findings(network, answers) == []
     torch.nn.init.zeros_(network.backbone.conv_stem.weight)
     found = first_weights_findings(network, network(torch.randn(4, 3, 64, 64)).detach())

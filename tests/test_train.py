@@ -69,6 +69,11 @@ def recipe(file: Path) -> Recipe:
     return load_recipe(file)
 
 
+def metrics(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_a_run_folder_holds_all_that_it_promises(recipe: Recipe, tmp_path: Path) -> None:
     said: list[str] = []
     run = train(recipe, tmp_path / "run", say=said.append)
@@ -83,7 +88,7 @@ def test_a_run_folder_holds_all_that_it_promises(recipe: Recipe, tmp_path: Path)
         "last.safetensors",
     } <= found
     assert not [name for name in found if name.endswith(".part")]
-    rows = list(csv.DictReader((run.folder / "metrics.csv").open()))
+    rows = metrics(run.folder)
     assert [row["epoch"] for row in rows] == ["1", "2"]
     environment = run.environment()
     assert environment["dataset"]["sha256"] == Dataset.open(recipe.data.dataset).digest
@@ -97,7 +102,7 @@ def test_the_run_answers_as_its_metrics_say(recipe: Recipe, dataset: Dataset, tm
     run = train(recipe, tmp_path / "run")
     photos = dataset.select("val")
     scores = score(run.predict(dataset, photos), np.array([photo.count for photo in photos]))
-    best = min(csv.DictReader((run.folder / "metrics.csv").open()), key=lambda row: float(row["val_rps"]))
+    best = min(metrics(run.folder), key=lambda row: float(row["val_rps"]))
     assert scores.rps == pytest.approx(float(best["val_rps"]), abs=1e-4)
     assert scores.exact == pytest.approx(float(best["val_exact"]))
 
@@ -164,7 +169,7 @@ def test_a_folder_with_a_run_of_another_recipe_is_not_touched(recipe: Recipe, fi
 def test_two_processes_train_one_network(file: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "binsight", "train", str(file), "training.devices=2", "training.epochs=1"]
     subprocess.run([*command, "--out", str(tmp_path / "run")], check=True, capture_output=True, timeout=300)
-    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    rows = metrics(tmp_path / "run")
     assert len(rows) == 1
     assert np.isfinite(float(rows[0]["val_nll"]))
 

@@ -7,6 +7,7 @@ come from `imaging.pixels_HWC`, the function that counting uses, and stay uint8 
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -60,4 +61,5 @@ def _fill(path: Path, dataset: Dataset, photos: Sequence[LabelledPhoto], preproc
             f"({error.strerror}); free space or set BINSIGHT_CACHE_DIR to another disk"
         ) from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where its folder could not even be made
+            part.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from binsight.dataset.manifest import Dataset
@@ -257,7 +257,7 @@ class Trainer:
         if self.fabric.is_global_zero:
             for name in ("best", "last") if is_best else ("last",):
                 with written_whole(self.folder / f"{name}.safetensors") as part:
-                    save_file({key: value.contiguous() for key, value in weights.state_dict().items()}, part)
+                    part.write_bytes(save({key: value.contiguous() for key, value in weights.state_dict().items()}))
             write_metrics(self.folder, self.position.rows)
             self._save()
         self.fabric.barrier()
