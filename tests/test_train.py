@@ -217,14 +217,15 @@ main()
 """
 
 
+@pytest.mark.parametrize("minutes", [2, 0.00001], ids=["weights", "checkpoint"])
 def test_a_full_disk_ends_the_run_in_a_sentence_and_leaves_no_half_file(
-    file: Path, recipe: Recipe, tmp_path: Path
+    file: Path, recipe: Recipe, tmp_path: Path, minutes: float
 ) -> None:
-    """No file may grow beyond 200 kB: the first checkpoint cannot be written."""
+    """No file may grow beyond 200 kB: neither weights nor a checkpoint after the first batch can be written."""
     train(recipe, tmp_path / "warm")  # the pixel cache is there already
-    out = tmp_path / "run"
+    out, override = tmp_path / "run", f"training.checkpoint_minutes={minutes}"
     ended = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, "train", str(file), "--out", str(out)],
+        [sys.executable, "-c", FULL_DISK, "train", str(file), override, "--out", str(out)],
         capture_output=True,
         text=True,
         check=False,

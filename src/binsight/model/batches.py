@@ -18,18 +18,24 @@ from binsight.model.recipe import Recipe
 Batch = tuple[Tensor, Tensor]
 
 
+def wanted_photos(dataset: Dataset, recipe: Recipe, split: Split) -> tuple[LabelledPhoto, ...]:
+    """The photos of a split that the recipe asks for. Raises `BadDataset` where they are fewer than two."""
+    chosen = dataset.select(split, where=lambda photo: _matches(photo, recipe.data.where))
+    if split == "train" and recipe.data.most is not None and recipe.data.most < len(chosen):
+        kept = np.random.default_rng(recipe.seed).choice(len(chosen), recipe.data.most, replace=False)
+        chosen = tuple(chosen[index] for index in sorted(kept))
+    if len(chosen) < 2:
+        raise BadDataset(
+            f"{dataset.folder} must have at least 2 {split} photos that the recipe asks for, but has {len(chosen)}"
+        )
+    return chosen
+
+
 class Photos:
     """One split as the trainer uses it: pixels (N, size, size, 3) and counts (N,)."""
 
     def __init__(self, dataset: Dataset, recipe: Recipe, split: Split) -> None:
-        chosen = dataset.select(split, where=lambda photo: _matches(photo, recipe.data.where))
-        if split == "train" and recipe.data.most is not None and recipe.data.most < len(chosen):
-            kept = np.random.default_rng(recipe.seed).choice(len(chosen), recipe.data.most, replace=False)
-            chosen = tuple(chosen[index] for index in sorted(kept))
-        if len(chosen) < 2:
-            raise BadDataset(
-                f"{dataset.folder} must have at least 2 {split} photos that the recipe asks for, but has {len(chosen)}"
-            )
+        chosen = wanted_photos(dataset, recipe, split)
         self.counts: npt.NDArray[np.int64] = np.array([photo.count for photo in chosen])
         self.pixels = cached_pixels(dataset, chosen, recipe.data.preprocessing)
 

@@ -2,6 +2,7 @@
 
 from binsight.counting.bundle import BundleSpec
 from binsight.dataset.manifest import Dataset
+from binsight.model.batches import wanted_photos
 from binsight.model.run import Run
 
 TEMPLATE = """\
@@ -21,9 +22,9 @@ the front: items hidden behind others are guessed at from what is usual. It is n
 people, and no record should be changed on its word alone.
 
 ## Training data
-{num_train:,} photos in the split `train` of the dataset {dataset} (sha256 {digest}…), whose counts are stock
-records, not truths. If these are photos of the Amazon Bin Image Dataset, its licence CC BY-NC-SA 3.0 US applies:
-attribution, non-commercial use, share-alike.
+{num_train:,} photos of the split `train` of the dataset {dataset} (sha256 {digest}…), whose counts are stock
+records, not truths; first weights: `{first_weights}`. If these are photos of the Amazon Bin Image Dataset, its licence
+CC BY-NC-SA 3.0 US applies: attribution, non-commercial use, share-alike.
 
 ## Figures
 On the {num_val:,} `val` photos, on which the best epoch and the temperature {temperature:.3f} were chosen (figures on
@@ -47,7 +48,8 @@ def render_card(spec: BundleSpec, run: Run, dataset: Dataset) -> str:
         size=spec.preprocessing.size,
         fit={"squash": "squashed to a square", "letterbox": "padded to a square"}[spec.preprocessing.fit],
         last=spec.num_counts - 1,
-        num_train=len(dataset.select("train")),
+        num_train=len(wanted_photos(dataset, run.recipe, "train")),
+        first_weights=spec.lineage["first_weights"][:40],
         dataset=dataset.folder.name,
         digest=dataset.digest[:12],
         num_val=val["num_photos"],

@@ -1,5 +1,6 @@
 """Where a training run stands, saved so that going on from it gives the very weights of a run never stopped."""
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,11 @@ def save_checkpoint(path: Path, position: Position, states: dict[str, Any]) -> N
     """Write position and state dicts; the file before it stays whole until the new one is."""
     plain = {name: getattr(position, name) for name in Position.__slots__ if name != "rows"}
     plain["rows"] = [{name: getattr(row, name) for name in EpochMetrics.__slots__} for row in position.rows]
+    # Through memory, so that a full disk is an OSError like any other and not one of torch's own.
+    buffer = io.BytesIO()
+    torch.save({"position": plain, "states": states}, buffer)
     with written_whole(path) as part:
-        torch.save({"position": plain, "states": states}, part)
+        part.write_bytes(buffer.getbuffer())
 
 
 def load_checkpoint(path: Path) -> tuple[Position, dict[str, Any]]:

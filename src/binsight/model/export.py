@@ -28,6 +28,7 @@ from binsight.decision.calibrate import fit_temperature, temper
 from binsight.decision.scores import score
 from binsight.errors import BadDataset, BadInput, GateFailed, StorageFailure
 from binsight.imaging.drawn import drawn_photo
+from binsight.model.batches import wanted_photos
 from binsight.model.card import render_card
 from binsight.model.recipe import dump_recipe
 from binsight.model.run import Run
@@ -72,7 +73,7 @@ def _write_bundle(run: Run, dataset: Dataset, folder: Path, name: str) -> None:
     (folder / "golden").mkdir(parents=True)
     network = run.load_network()
     export_onnx(network, folder / MODEL_NAME, size=run.recipe.data.preprocessing.size)
-    photos = dataset.select("val")
+    photos = wanted_photos(dataset, run.recipe, "val")  # others may come in shares that no warehouse has
     counts = np.array([photo.count for photo in photos])
     probs_BK = run.predict(dataset, photos)
     temperature = fit_temperature(probs_BK, counts)
@@ -119,12 +120,22 @@ def _lineage(run: Run) -> dict[str, Any]:
     return {
         "recipe_sha256": sha256(dump_recipe(run.recipe).encode()).hexdigest(),
         "weights_sha256": file_digest(run.folder / "best.safetensors"),
+        "first_weights": _first_weights(run),
         "backbone": run.recipe.model.backbone,
         "head": run.recipe.model.head,
         "dataset_sha256": environment["dataset"]["sha256"],
         "git": environment["git"],
         "binsight": __version__,
     }
+
+
+def _first_weights(run: Run) -> str:
+    """What the training began with; an earlier run by the checksum of its weights, wherever it lies."""
+    source, _, where = run.recipe.model.weights.partition(":")
+    path = Path(where) / "best.safetensors"
+    if source != "run" or not path.is_file():
+        return run.recipe.model.weights
+    return f"run:{file_digest(path)}"
 
 
 def export_onnx(network: nn.Module, path: Path, *, size: int) -> None:
