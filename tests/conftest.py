@@ -1,6 +1,7 @@
 """Fixtures that more than one file of tests uses."""
 
 import os
+import signal
 from pathlib import Path
 
 # Two test workers share two cores: each numeric library with two threads of its own would only wait for the others.
@@ -8,6 +9,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
+
+# A shell that runs the tests in the background has its children ignore Ctrl-C, and theirs would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ABID = Path(__file__).resolve().parents[2] / "shared" / "abid"
 

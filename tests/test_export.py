@@ -82,6 +82,13 @@ def test_a_bundle_is_whole(bundle: Bundle) -> None:
     assert "CC BY-NC-SA" in (bundle.folder / "card.md").read_text()
 
 
+def test_no_file_of_a_bundle_tells_where_it_was_made(bundle: Bundle) -> None:
+    for path in bundle.folder.rglob("*.*"):
+        data = path.read_bytes()
+        assert b"site-packages" not in data, path.name
+        assert str(bundle.folder.parent).encode() not in data, path.name
+
+
 def test_the_network_is_valid_onnx_with_any_batch_size(bundle: Bundle) -> None:
     model = onnx.load(bundle.model_path)
     onnx.checker.check_model(model, full_check=True)

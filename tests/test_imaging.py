@@ -169,7 +169,7 @@ def test_squash_fills_the_square() -> None:
 
 
 def test_scaled_decoding_is_used_for_large_photos_and_hardly_shows() -> None:
-    large = saved(draw_bin(6, seed=3, size=(1600, 1200)), "JPEG", quality=92)
+    large = saved(draw_bin(6, seed=3).resize((1600, 1200)), "JPEG", quality=92)
     assert decode_photo(large, enough_side=128).size == (400, 300) or decode_photo(large, enough_side=128).size == (
         200,
         150,

@@ -78,7 +78,6 @@ def test_backbones_of_both_libraries_end_in_features(backbone: str) -> None:
     assert network.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, num_features)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["alexnet", "vgg11_bn", "resnet18", "resnet34"])
 def test_the_networks_of_the_original_exercise_can_be_built(name: str) -> None:
     network, num_features = build_backbone(f"torchvision:{name}", "none")

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import torch
 from torch import nn
 
@@ -155,7 +156,11 @@ def export_onnx(network: nn.Module, path: Path, *, size: int) -> None:
             verbose=False,
         )
     assert program is not None
-    program.save(path, external_data=False)
+    model = program.model_proto
+    # The exporter notes at every node which line of code it came from, with the paths of this machine.
+    for noted in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        noted.ClearField("metadata_props")
+    onnx.save_model(model, path)
 
 
 def _parity_photos(dataset: Dataset) -> tuple[LabelledPhoto, ...]:
