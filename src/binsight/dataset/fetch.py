@@ -98,11 +98,16 @@ async def _fetch(
         total = min(selection.limit, total or selection.limit)
     with FetchFolder(folder, source.url) as files, progress_bar("photo") as bar:
         task = bar.add_task(f"from {url}", total=total)
-        fetcher = _Fetcher(source, files, selection, verify=verify, advance=lambda: bar.advance(task))
+        advance = (lambda: bar.advance(task)) if not bar.disable else _nothing
+        fetcher = _Fetcher(source, files, selection, verify=verify, advance=advance)
         await fetcher.run(wanted, jobs)
         files.publish_missing()
     fetcher.check_any()
     return fetcher.summary
+
+
+def _nothing() -> None:
+    """A progress bar that nobody sees is not worth the counting."""
 
 
 async def _wanted(ids: Iterable[str]) -> AsyncIterator[Wanted]:

@@ -85,14 +85,15 @@ class Objects:
         for pause_s in _PAUSES_S:
             try:
                 result = obstore.get(self._store, name)
-                self._check_size(name, result.meta["size"], max_bytes)
+                meta = result.meta  # made anew each time it is asked for
+                self._check_size(name, meta["size"], max_bytes)
                 data = result.bytes().to_bytes()
             except _FAILURES as error:
                 failure = self._explained(error, name)
                 if not broke_off(error):
                     raise failure from None
             else:
-                if self._is_whole(data, result.meta["e_tag"], previous):
+                if self._is_whole(data, meta["e_tag"], previous):
                     return data
                 failure, previous = self._damaged(name), data
             time.sleep(pause_s)
@@ -104,14 +105,15 @@ class Objects:
         for pause_s in _PAUSES_S:
             try:
                 result = await obstore.get_async(self._store, name)
-                self._check_size(name, result.meta["size"], max_bytes)
+                meta = result.meta  # made anew each time it is asked for
+                self._check_size(name, meta["size"], max_bytes)
                 data = (await result.bytes_async()).to_bytes()
             except _FAILURES as error:
                 failure = self._explained(error, name)
                 if not broke_off(error):
                     raise failure from None
             else:
-                if self._is_whole(data, result.meta["e_tag"], previous):
+                if self._is_whole(data, meta["e_tag"], previous):
                     return data
                 failure, previous = self._damaged(name), data
             await asyncio.sleep(pause_s)
