@@ -17,7 +17,8 @@ from tests.dataset_support import real_dataset
 from binsight.dataset.manifest import Dataset
 from binsight.decision.scores import photo_scores, score
 from binsight.errors import BadDataset, BadRecipe, GateFailed, MissingObject, Stopped, StorageFailure
-from binsight.model.batches import batch_order
+from binsight.model.batches import batch_order, wanted_photos
+from binsight.model.network import build_network
 from binsight.model.recipe import Recipe, load_recipe
 from binsight.model.run import Run
 from binsight.model.train import Trainer, train
@@ -178,6 +179,28 @@ def test_two_processes_train_one_network(file: Path, tmp_path: Path) -> None:
 def test_every_way_to_train_goes_through(file: Path, tmp_path: Path, option: str) -> None:
     run = train(load_recipe(file, [option, "training.epochs=1", "data.most=32"]), tmp_path / "run")
     assert (run.folder / "best.safetensors").is_file()
+
+
+def test_training_goes_on_from_an_earlier_runs_whole_network(recipe: Recipe, file: Path, tmp_path: Path) -> None:
+    """Head included, and only where the network is the same."""
+    first = train(recipe, tmp_path / "first")
+    weights = f"model.weights=run:{first.folder}"
+    network = build_network(load_recipe(file, [weights]).model)
+    saved = load_file(first.folder / "best.safetensors")
+    assert all(torch.equal(value, saved[name]) for name, value in network.state_dict().items())
+    with pytest.raises(BadRecipe, match="do not fit the network"):
+        train(load_recipe(file, [weights, "model.max_count=9"]), tmp_path / "second")
+
+
+def test_only_photos_with_one_of_the_wanted_values_are_trained_on(dataset: Dataset, file: Path) -> None:
+    kinds = {photo.extras["collection"] for photo in dataset.photos}
+    assert kinds == {"complete"}
+    both = load_recipe(file, ["data.where={collection=['complete', 'list']}"])
+    assert wanted_photos(dataset, both, "train") == dataset.select("train")
+    listed = load_recipe(file, ["data.where={in_file_list=['1']}"])
+    found = wanted_photos(dataset, listed, "train")
+    assert found == dataset.select("train", where=lambda photo: photo.extras["in_file_list"] == "1")
+    assert 2 <= len(found) < len(dataset.select("train"))
 
 
 def test_a_loss_that_is_no_number_ends_the_run_in_a_sentence(file: Path, tmp_path: Path) -> None:
