@@ -7,11 +7,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import binsight
+from binsight.cli import cli
+from binsight.cli.options import MODULES
+from binsight.errors import MissingExtra
 
 SOURCE = Path(binsight.__file__).parent
 
@@ -194,3 +199,27 @@ def test_public_names_are_there_and_documented(room: str) -> None:
         if not name.startswith("_") and str(getattr(value, "__module__", "")).startswith(f"binsight.{room}.")
     }
     assert of_this_room <= set(names), f"binsight.{room} imports {of_this_room - set(names)} without offering them"
+
+
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [
+        ("data inspect bins", "data"),
+        ("data prepare bins dataset", "data"),
+        ("evaluate bundle dataset", "data"),
+        ("train recipe.toml", "train"),
+        ("export run bundle", "train"),
+    ],
+)
+def test_a_command_whose_extra_is_missing_says_how_to_install_it(
+    command: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any work, and not as a failure of a worker process that could not import something."""
+    monkeypatch.setattr("binsight.cli.options.find_spec", lambda module: None)
+    result = CliRunner().invoke(cli, command.split())
+    assert isinstance(result.exception, MissingExtra)
+    assert f"pip install 'binsight[{extra}]'" in str(result.exception)
+
+
+def test_every_extra_brings_the_modules_that_its_commands_ask_for() -> None:
+    assert all(find_spec(module) for modules in MODULES.values() for module in modules)

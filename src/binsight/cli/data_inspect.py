@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from binsight.cli.options import json_option, print_json
+from binsight.cli.options import json_option, print_json, require_extra
 
 
 @click.command()
@@ -32,6 +32,7 @@ def inspect(
     The result is a folder with index.html, one page that needs no other file, and a CSV file beside every plot
     and table. DIR holds bin-images/ and metadata/, or is any folder with photos in it.
     """
+    require_extra("data", "inspecting photos")
     from binsight.dataset.inspect import inspect_folder
 
     if out is None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from binsight.cli.options import json_option, print_json
+from binsight.cli.options import json_option, print_json, require_extra
 
 
 @click.command()
@@ -55,6 +55,7 @@ def prepare(
     and record that could not be used. Photos that may show the same bin are in the same split. A dataset is never
     changed: the same inputs find it done, others need another name.
     """
+    require_extra("data", "preparing a dataset")
     from binsight.dataset.prepare import PrepareOptions
     from binsight.dataset.prepare import prepare as prepare_dataset
     from binsight.dataset.push import push_dataset

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.options import json_option, print_json
+from binsight.cli.options import json_option, print_json, require_extra
 from binsight.errors import BadInput, GateFailed
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def evaluate(
     a 95% interval, resampled by chain of bins, and the blind answers' figures beside it. Photos that cannot be
     read are listed, and the command then ends non-zero. With --json it prints one line for each range of counts.
     """
+    require_extra("data", "evaluating")
     from binsight.dataset.manifest import Dataset
     from binsight.model.evaluate import evaluate as measure
     from binsight.model.evaluate import select

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from binsight.cli.options import json_option, print_json
-from binsight.errors import MissingExtra
+from binsight.cli.options import json_option, print_json, require_extra
 
 
 @click.command()
@@ -26,12 +25,11 @@ def export(run: Path, bundle: Path, dataset: Path | None, name: str | None, as_j
     the answers they must get, a model card, and a checksum of every file. It is published only if PyTorch and
     ONNX Runtime agree within 0.0001 in every probability on 200 real photos.
     """
-    try:
-        from binsight.dataset.manifest import Dataset
-        from binsight.model.export import export as export_run
-        from binsight.model.run import Run
-    except ModuleNotFoundError as error:
-        raise MissingExtra(f"exporting ({error.name})", extra="train") from None
+    require_extra("train", "exporting")
+    from binsight.dataset.manifest import Dataset
+    from binsight.model.export import export as export_run
+    from binsight.model.run import Run
+
     made = export_run(Run.open(run), bundle, dataset=Dataset.open(dataset) if dataset else None, name=name)
     size = sum(path.stat().st_size for path in made.folder.rglob("*") if path.is_file())
     if as_json:

@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from binsight.errors import MissingExtra
 
 if TYPE_CHECKING:
     from binsight.records import CountEstimate, CountFailure
@@ -12,6 +15,19 @@ if TYPE_CHECKING:
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON lines for scripts instead of text."
 )
+
+
+MODULES = {
+    "data": ("imagehash", "matplotlib", "pyarrow", "scipy"),
+    "train": ("torch", "timm", "lightning_fabric", "onnxscript", "safetensors", "tomli_w", "pyarrow", "matplotlib"),
+}
+"""What each extra must bring for the commands that need it."""
+
+
+def require_extra(extra: str, what: str) -> None:
+    """Raise `MissingExtra` before any work where the libraries of an extra are not there; imports none of them."""
+    if any(find_spec(module) is None for module in MODULES[extra]):
+        raise MissingExtra(what, extra=extra)
 
 
 def print_json(value: Any) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import click
 
-from binsight.cli.options import json_option, print_json
-from binsight.errors import MissingExtra
+from binsight.cli.options import json_option, print_json, require_extra
 
 
 @click.command()
@@ -24,11 +23,10 @@ def train(recipe: Path, overrides: tuple[str, ...], out: Path | None, as_json: b
     Ctrl-C and SIGTERM stop safely; the same command goes on where it stopped, as it does after a kill, and
     ends with the very weights of a run that was never stopped.
     """
-    try:
-        from binsight.model.recipe import load_recipe
-        from binsight.model.train import train as train_model
-    except ModuleNotFoundError as error:
-        raise MissingExtra(f"training ({error.name})", extra="train") from None
+    require_extra("train", "training")
+    from binsight.model.recipe import load_recipe
+    from binsight.model.train import train as train_model
+
     loaded = load_recipe(recipe, overrides)
     folder = out or Path("runs") / loaded.name
     run = train_model(loaded, folder, say=lambda line: click.echo(line, err=True))
