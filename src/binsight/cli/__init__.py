@@ -1,8 +1,12 @@
 """The command line: one small file per group of commands, loaded only when one of them runs."""
 
+import atexit
+import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -58,24 +62,47 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; every error of ours ends as one sentence and a non-zero exit."""
+    code = _run()
+    if "obstore" in sys.modules:
+        _leave(code)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command and return its exit status; what failed stands on stderr by then."""
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
-    except click.exceptions.Abort:
-        _fail("interrupted; run the same command again to go on", 130)
-    except KeyboardInterrupt:
-        _fail("interrupted; run the same command again to go on", 130)
+        code = cli.main(standalone_mode=False) or 0
+        sys.stdout.flush()
+        return code
+    except SystemExit as end:  # of a command that has said itself how it went
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _failed("interrupted; run the same command again to go on", 130)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except Stopped as stop:
-        _fail(str(stop), 130)
+        return _failed(str(stop), 130)
     except BinsightError as error:
-        _fail(str(error), 1)
+        return _failed(str(error), 1)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away (`| head`): nothing to say
-        sys.exit(141)
+        return 141
 
 
-def _fail(message: str, code: int) -> None:
+def _failed(message: str, code: int) -> int:
     click.echo(f"error: {message}", err=True)
-    sys.exit(code)
+    return code
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process without taking the interpreter apart, once all that was registered for the end has run.
+
+    obstore's threads outlive its last answer by a moment. One that asks for the interpreter while it is being
+    taken apart aborts the whole process, work done or not (https://github.com/PyO3/pyo3-async-runtimes/issues/40).
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(ValueError, OSError):  # closed already, or nobody reads it any more
+            stream.flush()
+    os._exit(code)
