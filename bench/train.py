@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 
 from binsight.dataset.manifest import Dataset
 from binsight.model.batches import batches
-from binsight.model.network import cross_entropy, targets_BK
+from binsight.model.objective import cross_entropy
 from binsight.model.recipe import Recipe, load_recipe
 from binsight.model.train import PRECISIONS, Trainer
 from ratio import Comparison, bench_arguments, compare, report
@@ -32,8 +32,8 @@ def measure(recipe: Recipe, num_runs: int) -> Comparison:
         order = trainer._order(0)
         photos = trainer.train_photos
         ready = [
-            (images, targets_BK(counts, num_counts=recipe.model.num_counts, soft_sigma=recipe.model.soft_sigma))
-            for images, counts in batches(photos.pixels, photos.counts, recipe.data.preprocessing, list(order))
+            (images, trainer.objective.targets_NK[places])
+            for images, places in batches(photos.pixels, recipe.data.preprocessing, list(order))
         ]
         num_photos = sum(len(images) for images, _ in ready)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from binsight.dataset.manifest import Dataset, LabelledPhoto, Split, write_manifest
 from binsight.imaging import decode_photo
 
-EXTRAS = ("kind", "collection", "in_file_list")
+EXTRAS = ("kind", "collection", "in_file_list", "original_width")
 
 
 def real_dataset(

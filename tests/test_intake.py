@@ -48,6 +48,29 @@ def test_abid_layout_joins_photos_and_records_by_id(tmp_path: Path) -> None:
     assert source.problems == ()
 
 
+def test_a_record_tells_how_many_items_and_how_large(tmp_path: Path) -> None:
+    sides = {side: {"unit": "IN", "value": size} for side, size in (("length", 4), ("width", 2.5), ("height", 1))}
+    item, bottle = {"quantity": 3, **sides}, {"quantity": 2, **sides, "height": {"unit": "IN", "value": 8}}
+    in_cm = {**item, "width": {"unit": "CM", "value": 6}}
+    folder = _folder(
+        tmp_path,
+        {f"bin-images/{photo}.jpg": "x" for photo in "abcd"}
+        | {
+            f"metadata/{photo}.json": json.dumps({"BIN_FCSKU_DATA": lines, "EXPECTED_QUANTITY": 5})
+            for photo, lines in {"a": {"A": item, "B": bottle}, "b": {"A": item, "B": in_cm}, "c": {}}.items()
+        }
+        | {"labels.csv": "image_id,count,item_lines\nd,5,\na,5,7\n"},
+    )
+    columns = {photo.photo: photo.extras for photo in read_source(folder).photos}
+    assert columns["a"] == {"item_lines": "2", "items_volume": "190.0", "largest_item": "80.0"}
+    assert columns["b"] == {"item_lines": "2"}
+    assert columns["c"] == {"item_lines": "0"}
+    assert columns["d"] == {}
+    labelled = {photo.photo: photo.extras for photo in read_source(folder, folder / "labels.csv").photos}
+    assert labelled["a"]["item_lines"] == "7", "the labels' own column comes before the record's"
+    assert labelled["a"]["items_volume"] == "190.0"
+
+
 def test_real_records_are_read(abid: Path, tmp_path: Path) -> None:
     import tarfile
 

@@ -1,7 +1,9 @@
 """Training: a run folder, exact resumption, clear ends."""
 
 import csv
+import ctypes
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from tests.dataset_support import real_dataset
 from binsight.dataset.manifest import Dataset
 from binsight.decision.scores import photo_scores, score
 from binsight.errors import BadDataset, BadRecipe, GateFailed, MissingObject, Stopped, StorageFailure
-from binsight.model.batches import batch_order, wanted_photos
+from binsight.model.batches import Photos, batch_order, wanted_photos
 from binsight.model.network import build_network
 from binsight.model.recipe import Recipe, load_recipe
 from binsight.model.run import Run
@@ -169,10 +171,54 @@ def test_a_folder_with_a_run_of_another_recipe_is_not_touched(recipe: Recipe, fi
 
 def test_two_processes_train_one_network(file: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "binsight", "train", str(file), "training.devices=2", "training.epochs=1"]
+    command.append("model.auxiliary=['original_width']")  # each process needs the gradients of all of it
     subprocess.run([*command, "--out", str(tmp_path / "run")], check=True, capture_output=True, timeout=300)
     rows = metrics(tmp_path / "run")
     assert len(rows) == 1
     assert np.isfinite(float(rows[0]["val_nll"]))
+
+
+@pytest.fixture
+def also_widths(file: Path) -> Recipe:
+    return load_recipe(file, ["model.auxiliary=['original_width']", "training.auxiliary_weight=1"])
+
+
+def test_what_is_learnt_beside_the_count_teaches_the_network_and_is_not_asked_for(
+    recipe: Recipe, also_widths: Recipe, dataset: Dataset, tmp_path: Path
+) -> None:
+    plain, run = train(recipe, tmp_path / "plain"), train(also_widths, tmp_path / "run")
+    network, images = run.load_network(), torch.randn(2, 3, 48, 48)
+    assert network(images).shape == (2, 21)
+    other = load_file(plain.folder / "best.safetensors")["backbone.conv_stem.weight"]
+    assert not torch.equal(load_file(run.folder / "best.safetensors")["backbone.conv_stem.weight"], other)
+    further = train(  # other things beside the count do not keep a run from starting with these weights
+        also_widths.model_copy(update={"model": recipe.model.model_copy(update={"weights": f"run:{run.folder}"})}),
+        tmp_path / "further",
+    )
+    assert "auxiliary.weight" not in load_file(further.folder / "best.safetensors")
+    recipe = also_widths.model_copy(
+        update={"model": also_widths.model.model_copy(update={"weights": f"run:{further.folder}"})}
+    )
+    assert train(recipe, tmp_path / "again").load_network()(images).shape == (2, 21)
+
+
+def test_auxiliary_values_are_standardised_logarithms(dataset: Dataset, also_widths: Recipe) -> None:
+    chosen = dataset.select("train")
+    (values,) = Photos(dataset, also_widths, "train").auxiliary_NA(["original_width"]).T
+    known = np.array([bool(photo.extras["original_width"]) for photo in chosen])
+    assert (~np.isnan(values)).tolist() == known.tolist()
+    widths = np.array([float(photo.extras["original_width"] or 0) for photo in chosen])
+    assert np.corrcoef(values[known], np.log(widths[known]))[0, 1] == pytest.approx(1, abs=1e-4)
+    assert (values[known].mean(), values[known].std()) == pytest.approx((0, 1), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [("kind", "must hold numbers of 0 or more, but holds 'original'"), ("weight", "has fewer than 2 different")],
+)
+def test_an_auxiliary_column_without_numbers_is_named(file: Path, tmp_path: Path, column: str, says: str) -> None:
+    with pytest.raises(BadDataset, match=f"column {column} {says}"):
+        train(load_recipe(file, [f"model.auxiliary=['{column}']"]), tmp_path / "run")
 
 
 @pytest.mark.parametrize("option", ["model.frozen=true", "model.head=cumulative", "model.head=continuation"])
@@ -201,6 +247,25 @@ def test_only_photos_with_one_of_the_wanted_values_are_trained_on(dataset: Datas
     found = wanted_photos(dataset, listed, "train")
     assert found == dataset.select("train", where=lambda photo: photo.extras["in_file_list"] == "1")
     assert 2 <= len(found) < len(dataset.select("train"))
+
+
+def test_photos_that_do_not_come_naturally_are_trained_on_and_not_judged_by(
+    dataset: Dataset, file: Path, tmp_path: Path
+) -> None:
+    recipe = load_recipe(file, ["data.natural={in_file_list=['1']}"])
+    listed = dataset.select("val", where=lambda photo: photo.extras["in_file_list"] == "1")
+    assert wanted_photos(dataset, recipe, "train") == dataset.select("train")
+    assert wanted_photos(dataset, recipe, "val") == listed != dataset.select("val")
+    photos = Photos(dataset, recipe, "train")
+    assert 0 < photos.is_natural.sum() < len(photos)
+    run = train(recipe, tmp_path / "run")
+    counts = np.array([photo.count for photo in listed])
+    judged = score(run.predict(dataset, listed), counts)
+    assert judged.rps == pytest.approx(min(float(row["val_rps"]) for row in metrics(run.folder)), rel=1e-3)
+    with pytest.raises(
+        BadDataset, match=r"no train photo of those that data\.natural asks for|at least 2 val photos"
+    ):
+        train(load_recipe(file, ["data.natural={kind=['no such kind']}"]), tmp_path / "none")
 
 
 def test_a_loss_that_is_no_number_ends_the_run_in_a_sentence(file: Path, tmp_path: Path) -> None:
@@ -322,3 +387,26 @@ def test_a_small_run_beats_the_majority_class_on_photos_it_has_not_seen(abid: Pa
     assert exact.mean() > majority + 2 * error
     shifted = np.roll(run.predict(dataset, photos), 1, axis=1)  # a broken label order: every answer one too high
     assert photo_scores(shifted, counts).exact.mean() < majority + error
+
+
+PAGE_FAULTS = """
+import ctypes, resource
+import torch
+from binsight.model.memory import keep_freed_memory
+{}
+for _ in range(10):
+    torch.ones(4_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
+def test_memory_freed_after_a_batch_serves_the_next() -> None:
+    """Ten times 16 MB, freed each time: by default the system hands out each of them anew, page by page."""
+
+    def faults(before: str) -> int:
+        script = PAGE_FAULTS.format(before)
+        return int(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
+
+    saved = faults("") - faults("keep_freed_memory()")
+    assert saved > 5 * 16_000_000 / resource.getpagesize()

@@ -5,6 +5,7 @@ entry stands for "K-1 or more".
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +14,12 @@ from binsight.errors import BadRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordItem:
-    """One line of a stock record: so many units of one item."""
+    """One line of a stock record: so many units of one item. `volume` is one unit's, in cubic inches, if known."""
 
     sku: str
     quantity: int
     name: str = ""
+    volume: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,19 @@ class BinRecord:
     @property
     def skus(self) -> frozenset[str]:
         return frozenset(item.sku for item in self.items)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What a dataset keeps of the record beside the count; volumes only where every item's is known.
+
+        `item_lines` different items, `items_volume` of all units together and `largest_item`, one unit's volume.
+        """
+        columns = {"item_lines": str(len(self.items))}
+        volumes = [item.volume for item in self.items]
+        if volumes and None not in volumes:
+            columns["items_volume"] = f"{sum(i.quantity * (i.volume or 0) for i in self.items):.1f}"
+            columns["largest_item"] = f"{max(item.volume or 0 for item in self.items):.1f}"
+        return columns
 
     @classmethod
     def from_abid_json(cls, data: bytes, *, photo: str) -> "BinRecord":
@@ -73,7 +88,19 @@ def _abid_item(sku: str, line: Any, where: str) -> RecordItem:
         sku=sku,
         quantity=_quantity(line.get("quantity"), f"{where}: quantity of item {sku}"),
         name=str(line.get("name") or ""),
+        volume=_volume(line),
     )
+
+
+def _volume(line: Mapping[str, Any]) -> float | None:
+    """Length × width × height, or None where one is missing, is nothing or has another unit than inches."""
+    volume = 1.0
+    for side in ("length", "width", "height"):
+        size = line.get(side)
+        if not isinstance(size, dict) or size.get("unit") != "IN" or not isinstance(size.get("value"), int | float):
+            return None
+        volume *= size["value"]
+    return volume if 0 < volume < float("inf") else None
 
 
 def _quantity(value: Any, what: str) -> int:

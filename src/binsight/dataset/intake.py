@@ -30,7 +30,8 @@ class SourcePhoto:
     """One photo of a source, unopened.
 
     `count` comes from the labels where they have one, else from the record, else it is None. `split` and
-    `group` are the labels' own, where given; their further columns are in `extras`. In a plain folder with
+    `group` are the labels' own, where given; their further columns are in `extras`, beside the
+    record's own (`BinRecord.columns`). In a plain folder with
     folders inside, `photo` holds slashes.
     """
 
@@ -88,7 +89,8 @@ def read_source(folder: Path, labels: Path | None = None) -> Source:
 def _joined(photo: str, path: Path, records: Mapping[str, BinRecord], labelled: Mapping[str, Label]) -> SourcePhoto:
     record, label = records.get(photo), labelled.get(photo)
     if label is None:
-        return SourcePhoto(photo=photo, path=path, record=record, count=record.expected if record else None)
+        count, extras = (record.expected, record.columns) if record else (None, {})
+        return SourcePhoto(photo=photo, path=path, record=record, count=count, extras=extras)
     count = label.count
     if count is None and record is not None and not label.is_broken:
         count = record.expected
@@ -99,7 +101,7 @@ def _joined(photo: str, path: Path, records: Mapping[str, BinRecord], labelled: 
         count=count,
         split=label.split,
         group=label.group,
-        extras=label.extras,
+        extras={**(record.columns if record else {}), **label.extras},
     )
 
 

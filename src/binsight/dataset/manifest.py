@@ -3,7 +3,7 @@
 ```
 DATASET/
 ├── dataset.json        identity (sha256 of the manifest), seed, shares, counts, where it came from
-├── manifest.parquet    one row a photo: LabelledPhoto's fields, then any further columns of the labels
+├── manifest.parquet    one row a photo: LabelledPhoto's fields, then further columns of records and labels
 ├── rejects.csv         photo, reason, detail
 ├── croissant.json      Croissant metadata
 └── train | val | test  a split without photos has no folder
@@ -35,7 +35,8 @@ class LabelledPhoto:
 
     `file` is relative to the dataset folder. `group` names the chain of linked photos: photos that share a
     group share a split, and intervals are resampled by group. `extras` holds the further columns of the
-    labels (`kind`, `collection`, …) as strings; they slice reports and never reach the network.
+    labels (`kind`, `collection`, …) and of the records (`item_lines`, …) as strings; they slice reports, and some
+    may be learnt beside the count, but no network is ever given them.
     """
 
     photo: str

@@ -21,16 +21,16 @@ PACKAGES = {
 silently and computes something else (its padding differs), so each is bound to the one network it fits."""
 
 
-def build_backbone(name: str, weights: str) -> tuple[nn.Module, int]:
+def build_backbone(name: str, weights: str, *, drop_path: float = 0.0) -> tuple[nn.Module, int]:
     """A network without its classifier, and the number of features F that it ends in.
 
-    `name` and `weights` are as in `recipe.Model`. Raises `BadRecipe` for a name that the library does not
+    `name`, `weights` and `drop_path` are as in `recipe.Model`. Raises `BadRecipe` for a name that the library does not
     know or weights that do not fit, `MissingObject` for a weights file that is not there.
     """
     library, _, short = name.partition(":")
     torchvision = import_torchvision()
     build = _build_timm if library == "timm" else _build_torchvision
-    backbone, num_features = build(torchvision, short, weights == "hub")
+    backbone, num_features = build(torchvision, short, weights == "hub", drop_path)
     source, _, where = weights.partition(":")
     if source == "file":
         load_weights(backbone, read_weights(Path(where)), weights)
@@ -39,14 +39,17 @@ def build_backbone(name: str, weights: str) -> tuple[nn.Module, int]:
     return backbone, num_features
 
 
-def _build_timm(_: Any, name: str, from_hub: bool) -> tuple[nn.Module, int]:
+def _build_timm(_: Any, name: str, from_hub: bool, drop_path: float) -> tuple[nn.Module, int]:
     import timm
 
     if not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name[:8]}*")[:5]) or "none"
         raise BadRecipe(f"model.backbone: timm has no network {name!r} (close to it: {close})")
+    options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}  # not every network takes it
     try:
-        backbone: Any = timm.create_model(name, pretrained=from_hub, num_classes=0)
+        backbone: Any = timm.create_model(name, pretrained=from_hub, num_classes=0, **options)
+    except TypeError:
+        raise BadRecipe(f"model.drop_path must be 0 for timm:{name}, which cannot skip blocks") from None
     except Exception as error:
         if not from_hub:
             raise
@@ -55,7 +58,9 @@ def _build_timm(_: Any, name: str, from_hub: bool) -> tuple[nn.Module, int]:
     return backbone, int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)
 
 
-def _build_torchvision(torchvision: Any, name: str, from_hub: bool) -> tuple[nn.Module, int]:
+def _build_torchvision(torchvision: Any, name: str, from_hub: bool, drop_path: float) -> tuple[nn.Module, int]:
+    if drop_path:
+        raise BadRecipe("model.drop_path must be 0 for torchvision's networks; timm's have it")
     if name not in torchvision.models.list_models(module=torchvision.models):
         raise BadRecipe(f"model.backbone: torchvision has no classification network {name!r}; resnet18 is one")
     try:

@@ -16,11 +16,18 @@ from binsight.model.pixels import cached_pixels
 from binsight.model.recipe import Recipe
 
 Batch = tuple[Tensor, Tensor]
+"""`images_BCHW`, and the photos' places (B,) in their split."""
 
 
 def wanted_photos(dataset: Dataset, recipe: Recipe, split: Split) -> tuple[LabelledPhoto, ...]:
-    """The photos of a split that the recipe asks for. Raises `BadDataset` where they are fewer than two."""
-    chosen = dataset.select(split, where=lambda photo: _matches(photo, recipe.data.where))
+    """The photos of a split that the recipe asks for; beside `train`, the natural ones among them.
+
+    Raises `BadDataset` where they are fewer than two.
+    """
+    data = recipe.data
+    chosen = dataset.select(split, where=lambda photo: _matches(photo, data.where))
+    if split != "train":
+        chosen = tuple(photo for photo in chosen if _matches(photo, data.natural))
     if split == "train" and recipe.data.most is not None and recipe.data.most < len(chosen):
         kept = np.random.default_rng(recipe.seed).choice(len(chosen), recipe.data.most, replace=False)
         chosen = tuple(chosen[index] for index in sorted(kept))
@@ -32,19 +39,52 @@ def wanted_photos(dataset: Dataset, recipe: Recipe, split: Split) -> tuple[Label
 
 
 class Photos:
-    """One split as the trainer uses it: pixels (N, size, size, 3) and counts (N,)."""
+    """One split as the trainer uses it: pixels (N, size, size, 3), counts (N,), whether they come naturally (N,).
+
+    Raises `BadDataset` as `wanted_photos` does, and where no photo is natural.
+    """
 
     def __init__(self, dataset: Dataset, recipe: Recipe, split: Split) -> None:
         chosen = wanted_photos(dataset, recipe, split)
         self.counts: npt.NDArray[np.int64] = np.array([photo.count for photo in chosen])
+        self.is_natural = np.array([_matches(photo, recipe.data.natural) for photo in chosen])
+        if not self.is_natural.any():
+            raise BadDataset(f"{dataset.folder} has no {split} photo of those that data.natural asks for")
+        self._chosen = chosen
         self.pixels = cached_pixels(dataset, chosen, recipe.data.preprocessing)
 
     def __len__(self) -> int:
         return len(self.counts)
 
+    def auxiliary_NA(self, columns: Sequence[str]) -> npt.NDArray[np.float32]:
+        """The logarithms of the columns' numbers, standardised; not a number where a photo has none.
+
+        Raises `BadDataset` for a column that is not there, holds something else, or only one number.
+        """
+        values_NA = np.array([[_number(photo, column) for column in columns] for photo in self._chosen])
+        for column, values_N in zip(columns, values_NA.T, strict=True):
+            if len(np.unique(values_N[~np.isnan(values_N)])) < 2:
+                raise BadDataset(f"the dataset's column {column} has fewer than 2 different numbers to learn from")
+        logs_NA = np.log1p(values_NA)
+        standard_NA: npt.NDArray[np.float32] = (logs_NA - np.nanmean(logs_NA, axis=0)) / np.nanstd(logs_NA, axis=0)
+        return standard_NA.astype(np.float32)
+
 
 def _matches(photo: LabelledPhoto, where: Mapping[str, Sequence[str]]) -> bool:
     return all(photo.extras.get(column) in values for column, values in where.items())
+
+
+def _number(photo: LabelledPhoto, column: str) -> float:
+    text = photo.extras.get(column, "")
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        value = -1.0
+    if value < 0 or value == float("inf"):
+        raise BadDataset(
+            f"the dataset's column {column} must hold numbers of 0 or more, but holds {text!r} for photo {photo.photo}"
+        )
+    return value
 
 
 def batch_order(num_photos: int, batch_size: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
@@ -61,11 +101,10 @@ class _Batches(TorchDataset[Batch]):
     def __init__(
         self,
         pixels_NHWC: npt.NDArray[np.uint8],
-        counts_N: npt.NDArray[np.int64],
         preprocessing: Preprocessing,
         order: Sequence[npt.NDArray[np.int64]],
     ) -> None:
-        self.pixels, self.counts, self.preprocessing, self.order = pixels_NHWC, counts_N, preprocessing, order
+        self.pixels, self.preprocessing, self.order = pixels_NHWC, preprocessing, order
 
     def __len__(self) -> int:
         return len(self.order)
@@ -74,18 +113,17 @@ class _Batches(TorchDataset[Batch]):
         # Sorted, so that a mapped file is read forwards; the order within a batch does not matter.
         chosen = np.sort(self.order[index])
         images = images_BCHW(np.asarray(self.pixels[chosen]), self.preprocessing)
-        return torch.from_numpy(images), torch.from_numpy(self.counts[chosen])
+        return torch.from_numpy(images), torch.from_numpy(chosen)
 
 
 def batches(
     pixels_NHWC: npt.NDArray[np.uint8],
-    counts_N: npt.NDArray[np.int64],
     preprocessing: Preprocessing,
     order: Sequence[npt.NDArray[np.int64]],
     *,
     workers: int = 0,
     pin_memory: bool = False,
 ) -> Iterator[Batch]:
-    """Yield (`images_BCHW`, `counts_B`) for every row of `order`, prepared ahead by `workers` processes if any."""
-    dataset = _Batches(pixels_NHWC, counts_N, preprocessing, order)
+    """Yield a `Batch` for every row of `order`, prepared ahead by `workers` processes if any."""
+    dataset = _Batches(pixels_NHWC, preprocessing, order)
     yield from DataLoader(dataset, batch_size=None, num_workers=workers, pin_memory=pin_memory)

@@ -61,20 +61,26 @@ HEADS = {"classes": Classes, "cumulative": Cumulative, "continuation": Continuat
 
 
 class CountNetwork(nn.Module):
-    """`images_BCHW` → `log_probs_BK`."""
+    """`images_BCHW` → `log_probs_BK`; `forward_all` adds what is learnt beside the count, for training only."""
 
     def __init__(self, backbone: nn.Module, num_features: int, *, model: Model) -> None:
         super().__init__()
         self.backbone = backbone
         self.dropout = nn.Dropout(model.dropout)
         self.head = HEADS[model.head](num_features, model.num_counts)
+        self.auxiliary = nn.Linear(num_features, len(model.auxiliary)) if model.auxiliary else None
         self.frozen = model.frozen
         if model.frozen:
             backbone.requires_grad_(False)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        log_probs: Tensor = self.head(self.dropout(self.backbone(images_BCHW)))
-        return log_probs
+        return self.forward_all(images_BCHW)[0]
+
+    def forward_all(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """`log_probs_BK`, and the auxiliary values (B, A) with A = 0 where the recipe asks for none."""
+        features_BF = self.dropout(self.backbone(images_BCHW))
+        told_BA = features_BF[:, :0] if self.auxiliary is None else self.auxiliary(features_BF)
+        return self.head(features_BF), told_BA.float()
 
     def train(self, mode: bool = True) -> "CountNetwork":
         """Training mode; a frozen backbone keeps its batch statistics."""
@@ -101,24 +107,10 @@ def build_network(model: Model) -> CountNetwork:
     """A network by its recipe, with its first weights loaded. Raises as `build_backbone` does."""
     source, _, where = model.weights.partition(":")
     if source != "run":
-        return CountNetwork(*build_backbone(model.backbone, model.weights), model=model)
-    network = CountNetwork(*build_backbone(model.backbone, "none"), model=model)
-    load_weights(network, read_weights(Path(where) / "best.safetensors"), model.weights)
+        return CountNetwork(*build_backbone(model.backbone, model.weights, drop_path=model.drop_path), model=model)
+    network = CountNetwork(*build_backbone(model.backbone, "none", drop_path=model.drop_path), model=model)
+    found = read_weights(Path(where) / "best.safetensors")
+    # What the earlier run learnt beside the count may have been something else, or nothing.
+    fresh = {key: value for key, value in network.state_dict().items() if key.startswith("auxiliary.")}
+    load_weights(network, {**found, **fresh}, model.weights)
     return network
-
-
-def targets_BK(counts_B: Tensor, *, num_counts: int, soft_sigma: float) -> Tensor:
-    """Label distributions: one-hot, or a Gaussian of `soft_sigma` counts around the record, normalised.
-
-    Counts beyond the last one are the last one, "K-1 or more". Soft ordinal labels: Diaz & Marathe 2019.
-    """
-    counts_B = counts_B.clamp(max=num_counts - 1)
-    if soft_sigma == 0:
-        return F.one_hot(counts_B, num_counts).float()
-    distance_BK = torch.arange(num_counts, device=counts_B.device)[None] - counts_B[:, None]
-    return torch.softmax(-(distance_BK**2) / (2 * soft_sigma**2), dim=1)
-
-
-def cross_entropy(log_probs_BK: Tensor, targets_BK: Tensor) -> Tensor:
-    """Mean cross-entropy of label distributions, in nats."""
-    return -(targets_BK * log_probs_BK).sum(dim=1).mean()

@@ -29,6 +29,12 @@ class Data(_Section):
     where: dict[str, list[str]] = Field(
         {}, description="Train only on photos whose column has one of these values, for every column named."
     )
+    natural: dict[str, list[str]] = Field(
+        {},
+        description="Columns and values, as in `where`, of the photos whose counts come as they will where the counter "
+        "works. The other photos train too, but the network does not learn how often each count occurs among them, and "
+        "`val` is these photos alone.",
+    )
     most: int | None = Field(None, gt=0, description="Train on at most so many photos, drawn by the seed.")
     preprocessing: Preprocessing = Field(
         Preprocessing(size=160, fit="squash", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
@@ -58,6 +64,17 @@ class Model(_Section):
         0.0, ge=0, le=5, description="Spread in counts of the soft label around the record; 0 is the plain label."
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the head.")
+    drop_path: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Stochastic depth: how often the last residual block is skipped in training (timm).",
+    )
+    auxiliary: tuple[str, ...] = Field(
+        (),
+        description="Columns of numbers that the network learns beside the count, as their standardised logarithm, where "
+        "a photo has them: item_lines, items_volume and largest_item come with records. Not part of a bundle.",
+    )
     flip_average: bool = Field(True, description="Average the answers for a photo and its mirror image.")
 
     @property
@@ -88,6 +105,9 @@ class Training(_Section):
     optimizer: str = Field("adamw", description="Any name that timm's optimizer factory knows.")
     lr: float = Field(8e-4, gt=0, description="Learning rate, the highest of its schedule.")
     weight_decay: float = Field(0.02, ge=0, description="Not on biases and norms.")
+    auxiliary_weight: float = Field(
+        0.3, ge=0, description="Weight of the auxiliary values beside the count, in the loss."
+    )
     schedule: Literal["onecycle", "cosine", "constant"] = Field(
         "onecycle", description="onecycle (up, then down), cosine (down), constant."
     )

@@ -26,6 +26,7 @@ from safetensors.torch import save
 from torch import nn
 
 from binsight.dataset.manifest import Dataset
+from binsight.decision.measures import count_prior
 from binsight.decision.scores import Scores, score
 from binsight.errors import BadRecipe, GateFailed, Stopped, StorageFailure
 from binsight.model.augment import augment
@@ -33,7 +34,9 @@ from binsight.model.batches import Photos, batch_order, batches
 from binsight.model.checkpoint import Position, load_checkpoint, save_checkpoint
 from binsight.model.curves import write_metrics
 from binsight.model.health import EpochMetrics, diagnose, first_weights_findings
-from binsight.model.network import FlipAverage, build_network, cross_entropy, targets_BK
+from binsight.model.memory import keep_freed_memory
+from binsight.model.network import FlipAverage, build_network
+from binsight.model.objective import Objective
 from binsight.model.optimise import make_optimizer, make_scheduler, moving_average
 from binsight.model.recipe import Recipe, dump_recipe, load_recipe
 from binsight.model.run import CHECKPOINT_NAME, RECIPE_NAME, Run, describe_environment, predict
@@ -54,6 +57,8 @@ def train(recipe: Recipe, folder: Path, *, say: Say = lambda _: None) -> Run:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its greetings are not for users
     fabric = Fabric(devices=recipe.training.devices, precision=PRECISIONS[recipe.training.precision])
     fabric.launch()
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     dataset = Dataset.open(recipe.data.dataset)
     if fabric.is_global_zero:
         _begin(folder, recipe, dataset)
@@ -105,6 +110,9 @@ class Trainer:
             Photos(dataset, recipe, "train")
         fabric.barrier()
         self.train_photos, self.val_photos = Photos(dataset, recipe, "train"), Photos(dataset, recipe, "val")
+        photos = self.train_photos
+        auxiliary_NA = photos.auxiliary_NA(recipe.model.auxiliary)
+        self.objective = Objective(recipe, photos.counts, photos.is_natural, auxiliary_NA)
         torch.manual_seed(recipe.seed)
         network: nn.Module = build_network(recipe.model)
         if recipe.training.channels_last:
@@ -115,6 +123,7 @@ class Trainer:
         self.scheduler = make_scheduler(optimizer, recipe.training, self.batches_per_epoch * recipe.training.epochs)
         self.bare_network, self.bare_optimizer = network, optimizer
         self.network, self.optimizer = fabric.setup(network, optimizer)
+        self.network.mark_forward_method("forward_all")  # goes through mixed precision and the other processes too
         self.last_saved = time.monotonic()
         if (folder / CHECKPOINT_NAME).is_file():
             self._restore()
@@ -138,7 +147,9 @@ class Trainer:
     def run(self) -> None:
         """Train the epochs that are left."""
         epochs = self.recipe.training.epochs
-        prior_nll = _prior_nll(self.train_photos.counts, self.val_photos.counts, self.recipe.model.num_counts)
+        natural_counts = self.train_photos.counts[self.train_photos.is_natural]
+        prior_K = count_prior(natural_counts, self.recipe.model.num_counts)
+        prior_nll = score(np.tile(prior_K, (len(self.val_photos), 1)), self.val_photos.counts).nll
         while self.position.epoch < epochs:
             self._train_epoch()
             row = self._finish_epoch()
@@ -160,7 +171,6 @@ class Trainer:
         self.network.train()
         loader = batches(
             self.train_photos.pixels,
-            self.train_photos.counts,
             self.recipe.data.preprocessing,
             list(order[position.batch :]),
             workers=training.workers,
@@ -169,9 +179,9 @@ class Trainer:
         with progress_bar("batches", shown=self.fabric.is_global_zero) as bar:
             task = bar.add_task(f"epoch {position.epoch + 1}", total=len(order), completed=position.batch)
             begun = time.perf_counter()
-            for images, counts in loader:
+            for images, places in loader:
                 position.wait_seconds += time.perf_counter() - begun
-                loss = self._step(images.to(self.fabric.device), counts.to(self.fabric.device))
+                loss = self._step(images.to(self.fabric.device), places)
                 position.loss_sum += loss
                 position.batch += 1
                 position.seconds += time.perf_counter() - begun
@@ -179,7 +189,7 @@ class Trainer:
                 self._pause()
                 begun = time.perf_counter()
 
-    def _step(self, images_BCHW: torch.Tensor, counts_B: torch.Tensor) -> float:
+    def _step(self, images_BCHW: torch.Tensor, places_B: torch.Tensor) -> float:
         position, recipe = self.position, self.recipe
         # Everything random in a step is drawn after this: a run that was stopped draws the same.
         torch.manual_seed(
@@ -188,12 +198,11 @@ class Trainer:
         images_BCHW = augment(images_BCHW, recipe.augment)
         if recipe.training.channels_last:
             images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
-        log_probs_BK = self.network(images_BCHW)
+        log_probs_BK, told_BA = self.network.forward_all(images_BCHW)
         if position.epoch == position.batch == 0:
             for finding in first_weights_findings(self.bare_network, log_probs_BK.detach()):
                 self.say(f"health: {finding.sentence}")
-        targets = targets_BK(counts_B, num_counts=recipe.model.num_counts, soft_sigma=recipe.model.soft_sigma)
-        loss = cross_entropy(log_probs_BK, targets)
+        loss = self.objective.loss(log_probs_BK, told_BA, places_B)
         value = float(loss.detach())
         if not np.isfinite(value):
             raise GateFailed(
@@ -292,11 +301,3 @@ class Trainer:
         if self.ema is not None:
             self.ema.load_state_dict(states["ema"])
         self.say(f"going on at epoch {self.position.epoch + 1}, batch {self.position.batch + 1}")
-
-
-def _prior_nll(train_counts: npt.NDArray[np.int64], val_counts: npt.NDArray[np.int64], num_counts: int) -> float:
-    """Log score on `val` of answering every photo with the train split's shares of counts (one added to each)."""
-    last = num_counts - 1
-    shares = np.bincount(np.minimum(train_counts, last), minlength=num_counts) + 1.0
-    shares /= shares.sum()
-    return float(-np.log(shares[np.minimum(val_counts, last)]).mean())

@@ -1,0 +1,83 @@
+"""What a network is taught about each photo, and how far its answers are from it.
+
+Axes: N all training photos, B photos of a batch, K counts, A auxiliary values.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from binsight.model.recipe import Recipe
+
+
+class Objective:
+    """The loss of a recipe over given training photos: `counts_N`, whether they come naturally, auxiliary values."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        counts_N: npt.NDArray[np.int64],
+        is_natural_N: npt.NDArray[np.bool_],
+        auxiliary_NA: npt.NDArray[np.float32],
+    ) -> None:
+        self.targets_NK = targets_BK(
+            torch.from_numpy(counts_N), num_counts=recipe.model.num_counts, soft_sigma=recipe.model.soft_sigma
+        )
+        self._log_shifts_NK = log_shifts_NK(self.targets_NK, torch.from_numpy(is_natural_N))
+        self._auxiliary_NA = torch.from_numpy(auxiliary_NA)
+        self._auxiliary_weight = recipe.training.auxiliary_weight
+
+    def loss(self, log_probs_BK: Tensor, told_BA: Tensor, places_B: Tensor) -> Tensor:
+        """The loss of a network's answers for the photos at `places_B`."""
+        device = log_probs_BK.device
+        log_probs_BK = shifted(log_probs_BK, self._log_shifts_NK[places_B].to(device))
+        loss = cross_entropy(log_probs_BK, self.targets_NK[places_B].to(device))
+        return loss + self._auxiliary_weight * auxiliary_loss(told_BA, self._auxiliary_NA[places_B].to(device))
+
+
+def targets_BK(counts_B: Tensor, *, num_counts: int, soft_sigma: float) -> Tensor:
+    """Label distributions: one-hot, or a Gaussian of `soft_sigma` counts around the record, normalised.
+
+    Counts beyond the last one are the last one, "K-1 or more". Soft ordinal labels: Diaz & Marathe 2019.
+    """
+    counts_B = counts_B.clamp(max=num_counts - 1)
+    if soft_sigma == 0:
+        return F.one_hot(counts_B, num_counts).float()
+    distance_BK = torch.arange(num_counts, device=counts_B.device)[None] - counts_B[:, None]
+    return torch.softmax(-(distance_BK**2) / (2 * soft_sigma**2), dim=1)
+
+
+def log_shifts_NK(targets_NK: Tensor, is_natural_N: Tensor) -> Tensor:
+    """What to add to each training photo's log-probabilities so that the network learns the natural shares of counts.
+
+    Nothing for a natural photo; for the others, the logarithm of how much more often each count occurs among them.
+    The network then answers for photos that come as the natural ones do, and learns from the others what a count
+    looks like, not how often it is met (logit adjustment: Menon et al. 2021, arXiv:2007.07314).
+    """
+    num_counts = targets_NK.shape[1]
+
+    def log_shares_K(chosen_N: Tensor) -> Tensor:
+        # One photo's worth is spread evenly: a count that never occurred is unlikely, not impossible.
+        return ((targets_NK[chosen_N].sum(0) + 1 / num_counts) / (chosen_N.sum() + 1)).log()
+
+    shift_K = log_shares_K(~is_natural_N) - log_shares_K(is_natural_N)
+    return torch.where(is_natural_N[:, None], torch.zeros_like(shift_K), shift_K)
+
+
+def shifted(log_probs_BK: Tensor, log_shifts_BK: Tensor) -> Tensor:
+    """The log-probabilities with `log_shifts_BK` added, as distributions again."""
+    return (log_probs_BK + log_shifts_BK).log_softmax(dim=1)
+
+
+def cross_entropy(log_probs_BK: Tensor, targets_BK: Tensor) -> Tensor:
+    """Mean cross-entropy of label distributions, in nats."""
+    return -(targets_BK * log_probs_BK).sum(dim=1).mean()
+
+
+def auxiliary_loss(told_BA: Tensor, known_BA: Tensor) -> Tensor:
+    """Mean smooth L1 distance over the values that are known; 0 where none is."""
+    is_known_BA = ~known_BA.isnan()
+    distance_BA = F.smooth_l1_loss(told_BA, known_BA.nan_to_num(), reduction="none")
+    return (distance_BA * is_known_BA).sum() / is_known_BA.sum().clamp_min(1)
