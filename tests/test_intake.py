@@ -164,7 +164,11 @@ def test_labels_win_over_records(tmp_path: Path) -> None:
     source = read_source(folder, folder / "labels.csv")
     assert [photo.count for photo in source.photos] == [5, 3, 4]
     assert (source.photos[0].group, source.photos[0].split) == ("g1", "val")
-    assert [dict(photo.extras) for photo in source.photos] == [{"site": "north"}, {"site": ""}, {"site": "south"}]
+    assert [dict(photo.extras) for photo in source.photos] == [
+        {"item_lines": "1", "site": "north"},
+        {"item_lines": "1", "site": ""},
+        {"site": "south"},
+    ]
     assert source.problems == ()
 
 

@@ -35,10 +35,11 @@ class DatasetParts:
 
 def write_dataset(folder: Path, parts: DatasetParts) -> dict[str, Any]:
     """Write every file but the photos, the summary last, and return the summary."""
+    extras = sorted({name for photo in parts.photos for name in photo.extras})
     for split in SPLITS:
         chosen = [photo for photo in parts.photos if photo.split == split]
         if chosen:
-            _write_lines(folder / split / "metadata.jsonl", [_imagefolder_row(photo) for photo in chosen])
+            _write_lines(folder / split / "metadata.jsonl", [_imagefolder_row(photo, extras) for photo in chosen])
     _write_rejects(folder / "rejects.csv", parts.rejects)
     digest = write_manifest(folder / "manifest.parquet", parts.photos)
     description = describe_dataset(parts.name, parts.photos, manifest_sha256=digest, licence=parts.licence)
@@ -67,13 +68,13 @@ def _identity(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in summary.items() if name not in _FROM_ELSEWHERE}
 
 
-def _imagefolder_row(photo: LabelledPhoto) -> dict[str, Any]:
-    """A row as HF ImageFolder reads it: `file_name` is relative to the file of the rows.
+def _imagefolder_row(photo: LabelledPhoto, extras: Sequence[str]) -> dict[str, Any]:
+    """A row as HF ImageFolder reads it: `file_name` is relative to the file of the rows, and all rows are alike.
 
     https://huggingface.co/docs/datasets/image_dataset#imagefolder
     """
     row = {"file_name": PurePosixPath(photo.file).name, "photo": photo.photo, "count": photo.count}
-    return row | {"group": photo.group} | dict(photo.extras)
+    return row | {"group": photo.group} | {name: photo.extras.get(name, "") for name in extras}
 
 
 def _write_rejects(path: Path, rejects: Sequence[Problem]) -> None:
