@@ -3,7 +3,6 @@
 import csv
 import ctypes
 import json
-import resource
 import signal
 import subprocess
 import sys
@@ -409,5 +408,4 @@ def test_memory_freed_after_a_batch_serves_the_next() -> None:
         script = PAGE_FAULTS.format(before)
         return int(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
 
-    saved = faults("") - faults("keep_freed_memory()")
-    assert saved > 7 * 40_000_000 / resource.getpagesize()
+    assert faults("keep_freed_memory()") < faults("") / 2
