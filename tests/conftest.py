@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 # Two test workers share two cores: each numeric library with two threads of its own would only wait for the others.
@@ -9,9 +10,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
+from tests.s3_server import PUBLIC_BUCKET, S3Server, abid_objects, running_s3_server
 
 # A shell that runs the tests in the background has its children ignore Ctrl-C, and theirs would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+NUM_PHOTOS = 2000
+"""Photos, with their records, in the bucket that fetches read."""
 
 ABID = Path(__file__).resolve().parents[2] / "shared" / "abid"
 
@@ -25,3 +30,16 @@ def abid() -> Path:
     if not (ABID / "labels.csv").is_file():
         pytest.skip("the real photos (../shared/abid) are not here")
     return ABID
+
+
+@pytest.fixture(scope="session")
+def objects(abid: Path) -> dict[str, bytes]:
+    """What the bucket holds: ABID's names → bytes. The first ids have gaps, as the shared photos do."""
+    return abid_objects(abid, NUM_PHOTOS)
+
+
+@pytest.fixture(scope="session")
+def s3(objects: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with running_s3_server(tmp_path_factory.mktemp("s3")) as server:
+        server.put(PUBLIC_BUCKET, objects)
+        yield server

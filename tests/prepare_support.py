@@ -5,11 +5,14 @@ import shutil
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from binsight.dataset.manifest import LabelledPhoto, Split
+from binsight.dataset.prepare import Prepared, PrepareOptions, prepare
+from binsight.dataset.split import parse_shares
 from binsight.records import BinRecord, RecordItem
 
 
@@ -66,3 +69,15 @@ def real_source(abid: Path, folder: Path, ids: Iterable[str]) -> Path:
             if Path(member.name).stem in wanted and member.isfile():
                 archive.extract(member, folder, filter="data")
     return folder
+
+
+CHAINS = {f"{n:05}": (f"item{n // 2}",) for n in range(2, 62)}
+
+
+def run(folder: Path, dataset: Path, labels: Path | None = None, **options: Any) -> Prepared:
+    given = {"shares": parse_shares("70/20/10")} | options
+    return prepare(folder, dataset, labels=labels, options=PrepareOptions(**given))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +51,18 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 1  # as click has it
+
+
+@pytest.mark.parametrize("before", ["", "import obstore; "], ids=["alone", "beside obstore"])
+def test_output_that_has_no_room_is_a_sentence(before: str) -> None:
+    command = [sys.executable, "-c", before + "from binsight.cli import main; main()", "--help"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the output cannot be written (No space left on device)")
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_any_output_a_command_still_runs() -> None:
+    command = f"{sys.executable} -c 'import obstore; from binsight.cli import main; main()' --version >&-"
+    assert subprocess.run(command, shell=True, check=False).returncode == 0

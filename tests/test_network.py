@@ -12,7 +12,7 @@ from binsight.errors import BadRecipe, MissingObject
 from binsight.model.augment import augment
 from binsight.model.backbones import build_backbone
 from binsight.model.network import HEADS, FlipAverage, build_network
-from binsight.model.objective import auxiliary_loss, cross_entropy, log_shifts_NK, shifted, targets_BK
+from binsight.model.objective import cross_entropy, targets_BK
 from binsight.model.recipe import Augment, Model
 
 SMALL = "timm:lcnet_035"
@@ -108,48 +108,6 @@ def test_blocks_are_skipped_in_training_and_never_in_counting() -> None:
         build_backbone("timm:vgg11", "none", drop_path=0.5)
     with pytest.raises(BadRecipe, match=r"model\.drop_path must be 0 for torchvision"):
         build_backbone("torchvision:resnet18", "none", drop_path=0.5)
-
-
-def fitted_shares(counts: list[int], is_natural: list[bool]) -> list[float]:
-    """What a network that cannot see the photos learns to answer: its bias alone is trained, to the end."""
-    targets = targets_BK(torch.tensor(counts), num_counts=5, soft_sigma=0)
-    shifts = log_shifts_NK(targets, torch.tensor(is_natural))
-    bias = torch.zeros(5, requires_grad=True)
-    optimizer = torch.optim.LBFGS([bias], max_iter=200, line_search_fn="strong_wolfe")
-
-    def loss() -> torch.Tensor:
-        optimizer.zero_grad()
-        value = cross_entropy(shifted(bias.expand(len(counts), 5), shifts), targets)
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return [round(share, 2) for share in bias.detach().softmax(dim=0).tolist()]
-
-
-def test_the_shares_of_photos_collected_by_their_count_are_not_learnt() -> None:
-    natural, others = [0] * 100 + [1] * 300 + [2] * 400 + [3] * 150 + [4] * 50, [1] * 2000 + [3] * 1000
-    counts, is_natural = natural + others, [True] * 1000 + [False] * 3000
-    assert fitted_shares(counts, is_natural) == pytest.approx([0.1, 0.3, 0.4, 0.15, 0.05], abs=0.011)
-    assert fitted_shares(counts, [True] * 4000)[1] == pytest.approx(2300 / 4000, abs=0.011)
-
-
-def test_auxiliary_values_count_only_where_they_are_known() -> None:
-    nan = float("nan")
-    told = torch.tensor([[3.0, 5.0], [1.0, 1.0]], requires_grad=True)
-    loss = auxiliary_loss(told, torch.tensor([[1.0, nan], [nan, nan]]))
-    assert float(loss.detach()) == pytest.approx(2 - 0.5)  # smooth L1 of a distance of 2
-    loss.backward()  # type: ignore[no-untyped-call]
-    assert told.grad is not None
-    assert (told.grad != 0).tolist() == [[True, False], [False, False]]
-    assert float(auxiliary_loss(told.detach(), torch.full((2, 2), nan))) == 0
-    assert float(auxiliary_loss(torch.zeros(2, 0), torch.zeros(2, 0))) == 0
-
-
-def test_natural_photos_are_learnt_from_as_they_are() -> None:
-    targets = targets_BK(torch.tensor([1, 2, 3]), num_counts=5, soft_sigma=0.6)
-    assert not log_shifts_NK(targets, torch.tensor([True, True, True])).any()
-    assert log_shifts_NK(targets, torch.tensor([True, False, True])).any(dim=1).tolist() == [False, True, False]
 
 
 def test_a_weights_file_gives_the_very_weights(tmp_path: Path) -> None:

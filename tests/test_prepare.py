@@ -15,36 +15,20 @@ from typing import Any
 import mlcroissant
 import pytest
 from click.testing import CliRunner
-from tests.prepare_support import drawn_source, real_source, write_photo
+from tests.prepare_support import CHAINS, drawn_source, real_source, run, tree, write_photo
 
 import binsight.dataset.chains as chains_module
 from binsight.cli.data_prepare import prepare as command
 from binsight.dataset.manifest import SPLITS, Dataset
-from binsight.dataset.prepare import Prepared, PrepareOptions, prepare
 from binsight.dataset.publish import building, partial_folder
-from binsight.dataset.push import push_dataset
-from binsight.dataset.split import parse_shares
 from binsight.errors import BadDataset, BadInput, GateFailed, StorageFailure
-from binsight.storage.objects import Objects, open_store
 
-from .s3_server import CREDENTIALS, running_s3_server
-
-CHAINS = {f"{n:05}": (f"item{n // 2}",) for n in range(2, 62)}
 """Sixty photos, two to a chain."""
-
-
-def run(folder: Path, dataset: Path, labels: Path | None = None, **options: Any) -> Prepared:
-    given = {"shares": parse_shares("70/20/10")} | options
-    return prepare(folder, dataset, labels=labels, options=PrepareOptions(**given))
 
 
 def rejects(dataset: Path) -> dict[str, str]:
     with (dataset / "rejects.csv").open(newline="") as file:
         return {row["photo"]: row["reason"] for row in csv.DictReader(file)}
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +186,7 @@ def test_the_labels_own_split_groups_and_columns_are_used_as_they_are(source: Pa
     for row in rows:
         photo = photos[str(row["image_id"])]
         assert (photo.count, photo.split, photo.group) == (7, row["split"], row["group"])
-        assert photo.extras["kind"] == "original"
+        assert photo.extras == {"kind": "original", "item_lines": "1"}
 
 
 def test_a_given_split_that_leaks_fails_or_gives_up_its_training_photos(source: Path, tmp_path: Path) -> None:
@@ -318,53 +302,6 @@ def test_a_source_without_one_usable_photo_is_no_dataset(tmp_path: Path) -> None
 def test_a_second_run_beside_a_running_one_is_refused(source: Path, tmp_path: Path) -> None:
     with building(tmp_path / "bins"), pytest.raises(StorageFailure, match="in use by another run"):
         run(source, tmp_path / "bins")
-
-
-def test_a_pushed_dataset_is_complete_immutable_and_found_there_again(source: Path, tmp_path: Path) -> None:
-    run(source, tmp_path / "bins")
-    run(source, tmp_path / "other", seed=1)
-    url = (tmp_path / "store").as_uri()
-    assert push_dataset(tmp_path / "bins", url) == len(tree(tmp_path / "bins"))
-    assert tree(tmp_path / "store") == tree(tmp_path / "bins")
-    assert push_dataset(tmp_path / "bins", url) == 0
-    with pytest.raises(BadInput, match="another dataset"):
-        push_dataset(tmp_path / "other", url)
-
-
-def test_a_dataset_is_pushed_to_a_real_s3_server(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    with running_s3_server(tmp_path / "server") as server:
-        server.put("datasets", {"readme.txt": b"the bucket is made with its first object"})
-        url = "s3://datasets/bins/one"
-        push = ["--push", url, "--endpoint-url", server.endpoint_url]
-        done = CliRunner().invoke(command, [str(source), str(tmp_path / "bins"), "--jobs", "1", *push])
-        assert done.exit_code == 0, done.output
-        store = open_store(url, endpoint_url=server.endpoint_url)
-        assert {found.name: store.read(found.name) for found in store.list()} == tree(tmp_path / "bins")
-        assert push_dataset(tmp_path / "bins", url, endpoint_url=server.endpoint_url) == 0
-
-
-def test_a_push_that_fails_leaves_nothing_that_is_a_dataset(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(source, tmp_path / "bins")
-    whole_write = Objects.write
-
-    def write(self: Objects, name: str, data: bytes | Path) -> None:
-        if name == "rejects.csv":
-            raise StorageFailure("the store is full")
-        whole_write(self, name, data)
-
-    with monkeypatch.context() as broken:
-        broken.setattr(Objects, "write", write)
-        with pytest.raises(StorageFailure):
-            push_dataset(tmp_path / "bins", (tmp_path / "store").as_uri())
-    assert not (tmp_path / "store" / "dataset.json").exists()
-    push_dataset(tmp_path / "bins", (tmp_path / "store").as_uri())
-    assert tree(tmp_path / "store") == tree(tmp_path / "bins")
 
 
 def test_the_command_prints_a_summary_for_people_and_for_scripts(source: Path, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Training: a run folder, exact resumption, clear ends."""
 
 import csv
-import ctypes
 import json
 import signal
 import subprocess
@@ -261,9 +260,7 @@ def test_photos_that_do_not_come_naturally_are_trained_on_and_not_judged_by(
     counts = np.array([photo.count for photo in listed])
     judged = score(run.predict(dataset, listed), counts)
     assert judged.rps == pytest.approx(min(float(row["val_rps"]) for row in metrics(run.folder)), rel=1e-3)
-    with pytest.raises(
-        BadDataset, match=r"no train photo of those that data\.natural asks for|at least 2 val photos"
-    ):
+    with pytest.raises(BadDataset, match=r"no train photo of those that data\.natural asks for"):
         train(load_recipe(file, ["data.natural={kind=['no such kind']}"]), tmp_path / "none")
 
 
@@ -386,28 +383,3 @@ def test_a_small_run_beats_the_majority_class_on_photos_it_has_not_seen(abid: Pa
     assert exact.mean() > majority + 2 * error
     shifted = np.roll(run.predict(dataset, photos), 1, axis=1)  # a broken label order: every answer one too high
     assert photo_scores(shifted, counts).exact.mean() < majority + error
-
-
-PAGE_FAULTS = """
-import ctypes, resource
-import torch
-from binsight.model.memory import keep_freed_memory
-{}
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
-    torch.ones(10_000_000)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
-def test_memory_freed_after_a_batch_serves_the_next() -> None:
-    """Ten times 40 MB, freed each time: by default the system hands out each of them anew, page by page."""
-
-    def faults(before: str) -> int:
-        script = PAGE_FAULTS.format(before)
-        return int(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
-
-    assert faults("keep_freed_memory()") < 0.9 * faults(
-        ""
-    )  # from a fifth to four fifths, by the layout of the heap

@@ -99,8 +99,8 @@ def _volume(line: Mapping[str, Any]) -> float | None:
         size = line.get(side)
         if not isinstance(size, dict) or size.get("unit") != "IN" or not isinstance(size.get("value"), int | float):
             return None
-        volume *= size["value"]
-    return volume if 0 < volume < float("inf") else None
+        volume *= max(size["value"], 0)
+    return volume if 0 < volume < float("inf") else None  # neither for "not a number"
 
 
 def _quantity(value: Any, what: str) -> int:

@@ -1,6 +1,7 @@
 """The command line: one small file per group of commands, loaded only when one of them runs."""
 
 import atexit
+import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -71,9 +72,7 @@ def main() -> None:
 def _run() -> int:
     """Run the command and return its exit status; what failed stands on stderr by then."""
     try:
-        code = cli.main(standalone_mode=False) or 0
-        sys.stdout.flush()
-        return code
+        return cli.main(standalone_mode=False) or 0
     except SystemExit as end:  # of a command that has said itself how it went
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -85,9 +84,14 @@ def _run() -> int:
         return _failed(str(stop), 130)
     except BinsightError as error:
         return _failed(str(error), 1)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away (`| head`): nothing to say
-        return 141
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # Files are named by errors of their own: this is standard output. What it still holds back would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _failed(
+            f"the output cannot be written ({error.strerror}); free space and run the same command again", 1
+        )
 
 
 def _failed(message: str, code: int) -> int:
@@ -102,7 +106,6 @@ def _leave(code: int) -> NoReturn:
     taken apart aborts the whole process, work done or not (https://github.com/PyO3/pyo3-async-runtimes/issues/40).
     """
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(ValueError, OSError):  # closed already, or nobody reads it any more
-            stream.flush()
+    with suppress(ValueError, OSError):  # closed already, or nobody reads it any more
+        print(end="", flush=True)
     os._exit(code)

@@ -15,7 +15,7 @@ DATASET/
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -121,10 +121,15 @@ def _summary(folder: Path) -> dict[str, Any]:
     return summary
 
 
+def further_columns(photos: Iterable[LabelledPhoto]) -> list[str]:
+    """The names of all columns beyond every dataset's own, sorted."""
+    return sorted({name for photo in photos for name in photo.extras})
+
+
 def write_manifest(path: Path, photos: tuple[LabelledPhoto, ...]) -> str:
     """Write the manifest, photos in the order given, and return its sha256. The same photos give the same bytes."""
     pa, parquet = _pyarrow()
-    extra_names = sorted({name for photo in photos for name in photo.extras})
+    extra_names = further_columns(photos)
     assert not set(extra_names) & set(_COLUMNS), "a further column may not be called like one of the manifest's own"
     columns = {name: [getattr(photo, name) for photo in photos] for name in _COLUMNS}
     columns |= {name: [photo.extras.get(name, "") for photo in photos] for name in extra_names}

@@ -11,7 +11,7 @@ from typing import Any
 from binsight import __version__
 from binsight.dataset.chains import Link
 from binsight.dataset.croissant import describe_dataset
-from binsight.dataset.manifest import SPLITS, SUMMARY_NAME, Dataset, LabelledPhoto, write_manifest
+from binsight.dataset.manifest import SPLITS, SUMMARY_NAME, Dataset, LabelledPhoto, further_columns, write_manifest
 from binsight.dataset.problem import Problem
 from binsight.errors import BadDataset
 
@@ -35,7 +35,7 @@ class DatasetParts:
 
 def write_dataset(folder: Path, parts: DatasetParts) -> dict[str, Any]:
     """Write every file but the photos, the summary last, and return the summary."""
-    extras = sorted({name for photo in parts.photos for name in photo.extras})
+    extras = further_columns(parts.photos)
     for split in SPLITS:
         chosen = [photo for photo in parts.photos if photo.split == split]
         if chosen:

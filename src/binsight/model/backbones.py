@@ -48,9 +48,9 @@ def _build_timm(_: Any, name: str, from_hub: bool, drop_path: float) -> tuple[nn
     options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}  # not every network takes it
     try:
         backbone: Any = timm.create_model(name, pretrained=from_hub, num_classes=0, **options)
-    except TypeError:
-        raise BadRecipe(f"model.drop_path must be 0 for timm:{name}, which cannot skip blocks") from None
     except Exception as error:
+        if drop_path and isinstance(error, TypeError):  # an argument that this network does not have
+            raise BadRecipe(f"model.drop_path must be 0 for timm:{name}, which cannot skip blocks") from None
         if not from_hub:
             raise
         raise _hub_failed(f"timm:{name}", error) from error

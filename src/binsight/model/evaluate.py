@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from binsight.dataset.manifest import Dataset, LabelledPhoto, Split
+from binsight.dataset.manifest import Dataset, LabelledPhoto, Split, further_columns
 from binsight.decision.measures import Measured, Range, count_prior, measure, measure_ranges
 from binsight.decision.scores import Floats, PhotoScores, photo_scores
 from binsight.errors import BadInput
@@ -73,7 +73,7 @@ def select(dataset: Dataset, split: Split, where: Mapping[str, Sequence[str]]) -
 def columns_of(dataset: Dataset) -> tuple[str, ...]:
     """The columns that photos can be chosen and sliced by: those of the manifest."""
     own = (field.name for field in fields(LabelledPhoto) if field.name != "extras")
-    return (*own, *sorted({name for photo in dataset.photos for name in photo.extras}))
+    return (*own, *further_columns(dataset.photos))
 
 
 def value_of(photo: LabelledPhoto, column: str) -> str:
