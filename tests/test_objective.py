@@ -1,21 +1,36 @@
 """What a network is taught about photos: counts, natural or not, and numbers beside them."""
 
+import numpy as np
 import pytest
 import torch
 
-from binsight.model.objective import auxiliary_loss, cross_entropy, log_shifts_NK, shifted, targets_BK
+from binsight.model.objective import Objective, auxiliary_loss, log_shifts_NK, targets_BK
+from binsight.model.recipe import Recipe
+
+
+def an_objective(counts: list[int], is_natural: list[bool], known: list[float], weight: float = 0.3) -> Objective:
+    """Of a network with five counts, plain labels and one auxiliary value."""
+    fields = {
+        "name": "five",
+        "data": {"dataset": "bins"},
+        "model": {"backbone": "timm:any", "max_count": 4, "auxiliary": ["weight"]},
+        "training": {"auxiliary_weight": weight},
+    }
+    auxiliary_NA = np.array(known, dtype=np.float32)[:, None]
+    return Objective(Recipe.model_validate(fields), np.array(counts), np.array(is_natural), auxiliary_NA)
 
 
 def fitted_shares(counts: list[int], is_natural: list[bool]) -> list[float]:
     """What a network that cannot see the photos learns to answer: its bias alone is trained, to the end."""
-    targets = targets_BK(torch.tensor(counts), num_counts=5, soft_sigma=0)
-    shifts = log_shifts_NK(targets, torch.tensor(is_natural))
+    objective = an_objective(counts, is_natural, [0.0] * len(counts))
     bias = torch.zeros(5, requires_grad=True)
     optimizer = torch.optim.LBFGS([bias], max_iter=200, line_search_fn="strong_wolfe")
+    places = torch.arange(len(counts))
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
-        value = cross_entropy(shifted(bias.expand(len(counts), 5), shifts), targets)
+        log_probs = bias.log_softmax(dim=0).expand(len(counts), 5)
+        value = objective.loss(log_probs, torch.zeros(len(counts), 1), places)
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
@@ -40,6 +55,13 @@ def test_auxiliary_values_count_only_where_they_are_known() -> None:
     assert (told.grad != 0).tolist() == [[True, False], [False, False]]
     assert float(auxiliary_loss(told.detach(), torch.full((2, 2), nan))) == 0
     assert float(auxiliary_loss(torch.zeros(2, 0), torch.zeros(2, 0))) == 0
+
+
+def test_the_loss_is_the_counts_loss_and_the_weighted_auxiliary_loss_of_the_photos_asked_for() -> None:
+    objective = an_objective([1, 2, 3], [True] * 3, [0.0, 5.0, float("nan")], weight=0.25)
+    log_probs = torch.tensor([[0.1, 0.2, 0.3, 0.2, 0.2], [0.1, 0.1, 0.1, 0.6, 0.1]]).log()
+    loss = objective.loss(log_probs, torch.tensor([[2.0], [9.0]]), torch.tensor([1, 2]))
+    assert float(loss) == pytest.approx(-(np.log(0.3) + np.log(0.6)) / 2 + 0.25 * (3 - 0.5), rel=1e-5)
 
 
 def test_natural_photos_are_learnt_from_as_they_are() -> None:
