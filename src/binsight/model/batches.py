@@ -50,7 +50,7 @@ class Photos:
         self.is_natural = np.array([_matches(photo, recipe.data.natural) for photo in chosen])
         if not self.is_natural.any():
             raise BadDataset(f"{dataset.folder} has no {split} photo of those that data.natural asks for")
-        self._chosen = chosen
+        self.chosen = chosen
         self.pixels = cached_pixels(dataset, chosen, recipe.data.preprocessing)
 
     def __len__(self) -> int:
@@ -61,7 +61,7 @@ class Photos:
 
         Raises `BadDataset` for a column that is not there, holds something else, or only one number.
         """
-        values_NA = np.array([[_number(photo, column) for column in columns] for photo in self._chosen])
+        values_NA = np.array([[_number(photo, column) for column in columns] for photo in self.chosen])
         for column, values_N in zip(columns, values_NA.T, strict=True):
             if len(np.unique(values_N[~np.isnan(values_N)])) < 2:
                 raise BadDataset(f"the dataset's column {column} has fewer than 2 different numbers to learn from")

@@ -13,7 +13,8 @@ from binsight.model.recipe import Recipe
 
 
 class Objective:
-    """The loss of a recipe over given training photos: `counts_N`, whether they come naturally, auxiliary values."""
+    """The loss of a recipe over given training photos: `counts_N`, whether they come naturally, auxiliary values, and
+    what the teachers say, if there are any."""
 
     def __init__(
         self,
@@ -21,6 +22,7 @@ class Objective:
         counts_N: npt.NDArray[np.int64],
         is_natural_N: npt.NDArray[np.bool_],
         auxiliary_NA: npt.NDArray[np.float32],
+        taught_NK: npt.NDArray[np.float32] | None = None,
     ) -> None:
         self.targets_NK = targets_BK(
             torch.from_numpy(counts_N), num_counts=recipe.model.num_counts, soft_sigma=recipe.model.soft_sigma
@@ -28,12 +30,18 @@ class Objective:
         self._log_shifts_NK = log_shifts_NK(self.targets_NK, torch.from_numpy(is_natural_N))
         self._auxiliary_NA = torch.from_numpy(auxiliary_NA)
         self._auxiliary_weight = recipe.training.auxiliary_weight
+        self._taught_NK = None if taught_NK is None else torch.from_numpy(taught_NK)
+        self._teacher_share = recipe.training.teacher_share
 
     def loss(self, log_probs_BK: Tensor, told_BA: Tensor, places_B: Tensor) -> Tensor:
         """The loss of a network's answers for the photos at `places_B`."""
         device = log_probs_BK.device
-        log_probs_BK = shifted(log_probs_BK, self._log_shifts_NK[places_B].to(device))
-        loss = cross_entropy(log_probs_BK, self.targets_NK[places_B].to(device))
+        shifted_BK = shifted(log_probs_BK, self._log_shifts_NK[places_B].to(device))
+        loss = cross_entropy(shifted_BK, self.targets_NK[places_B].to(device))
+        if self._taught_NK is not None:
+            # Teachers answer as for natural photos whatever the photo, so theirs is compared without the shift.
+            taught = cross_entropy(log_probs_BK, self._taught_NK[places_B].to(device))
+            loss = (1 - self._teacher_share) * loss + self._teacher_share * taught
         return loss + self._auxiliary_weight * auxiliary_loss(told_BA, self._auxiliary_NA[places_B].to(device))
 
 

@@ -6,21 +6,23 @@ import torch
 from torch import nn
 
 from binsight.errors import BadRecipe
+from binsight.model._torchvision import import_torchvision
 from binsight.model.recipe import Training
 
 
-def moving_average(network: nn.Module, decay: float, device: torch.device) -> Any:
-    """An exponential moving average of the weights (timm's `ModelEmaV3`), or None where `decay` is 0."""
-    if decay == 0:
+def moving_average(network: nn.Module, training: Training, device: torch.device) -> Any:
+    """An exponential moving average of the weights (timm's `ModelEmaV3`), or None where its decay is 0."""
+    if training.ema_decay == 0:
         return None
+    import_torchvision()  # timm needs it
     from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
 
-    # With warm-up the average forgets the first weights quickly, so that short runs can use a long average.
-    return ModelEmaV3(network, decay=decay, use_warmup=True, device=device)
+    return ModelEmaV3(network, decay=training.ema_decay, use_warmup=training.ema_warmup, device=device)
 
 
 def make_optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
     """timm's optimizer of that name, without weight decay on biases and norms. Raises `BadRecipe` for another."""
+    import_torchvision()
     from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 
     try:

@@ -117,15 +117,20 @@ class Predictions:
 
 
 def predict_all(
-    model: Predictor, dataset: Dataset, photos: Sequence[LabelledPhoto], *, chunk: int = _CHUNK
+    model: Predictor,
+    dataset: Dataset,
+    photos: Sequence[LabelledPhoto],
+    *,
+    chunk: int = _CHUNK,
+    doing: str = "evaluating",
 ) -> Predictions:
-    """Ask a model about every photo, with progress.
+    """Ask a model about every photo, with progress that says what one is `doing`.
 
     Raises `BadInput` where no photo can be read, or where what the model gives are not distributions.
     """
     answers = _Answers()
     with progress_bar("photos") as progress:
-        task = progress.add_task("evaluating", total=len(photos))
+        task = progress.add_task(doing, total=len(photos))
         for start in range(0, len(photos), chunk):
             asked = photos[start : start + chunk]
             _ask(model, dataset, asked, answers)

@@ -108,6 +108,12 @@ class Training(_Section):
     auxiliary_weight: float = Field(
         0.3, ge=0, description="Weight of the auxiliary values beside the count, in the loss."
     )
+    teachers: tuple[Path, ...] = Field(
+        (), description="Runs or bundles whose mean estimate for each photo is learnt beside its record."
+    )
+    teacher_share: Share = Field(
+        0.5, description="Share of the teachers' estimates in what is learnt; records get the rest."
+    )
     schedule: Literal["onecycle", "cosine", "constant"] = Field(
         "onecycle", description="onecycle (up, then down), cosine (down), constant."
     )
@@ -115,6 +121,11 @@ class Training(_Section):
     precision: Literal["bf16", "fp16", "fp32"] = Field("bf16", description="Mixed precision of the forward pass.")
     channels_last: bool = Field(False, description="Memory layout; faster for dense convolutions on most machines.")
     ema_decay: float = Field(0.998, ge=0, lt=1, description="Moving average of the weights; 0 switches it off.")
+    ema_warmup: bool = Field(
+        True,
+        description="Average over few batches at first, so that poor first weights are soon forgotten. Where the first "
+        "weights are good, `false` averages over the whole of a short run.",
+    )
     devices: int = Field(1, ge=1, description="Processes, or GPUs where there are any.")
     workers: int = Field(0, ge=0, description="Loader processes; the decoded pixels are cached, so few are needed.")
     checkpoint_minutes: float = Field(2.0, gt=0, description="A kill loses at most this much work.")

@@ -8,6 +8,7 @@ RUN/
 ├── health.json           what the health rules found
 ├── best.safetensors      weights with the lowest ranked probability score on `val`
 ├── last.safetensors      weights after the last epoch
+├── teachers.npy          what the recipe's teachers, if any, say about the training photos
 └── checkpoint.pt         everything needed to go on exactly; tensors and plain values only
 ```
 """

@@ -40,6 +40,7 @@ from binsight.model.objective import Objective
 from binsight.model.optimise import make_optimizer, make_scheduler, moving_average
 from binsight.model.recipe import Recipe, dump_recipe, load_recipe
 from binsight.model.run import CHECKPOINT_NAME, RECIPE_NAME, Run, describe_environment, predict
+from binsight.model.teachers import ask_teachers, taught_NK
 from binsight.progress import progress_bar
 from binsight.storage.files import written_whole
 
@@ -62,6 +63,7 @@ def train(recipe: Recipe, folder: Path, *, say: Say = lambda _: None) -> Run:
     dataset = Dataset.open(recipe.data.dataset)
     if fabric.is_global_zero:
         _begin(folder, recipe, dataset)
+        ask_teachers(recipe, dataset, folder)
     fabric.barrier()
     trainer = Trainer(recipe, folder, dataset, fabric, say if fabric.is_global_zero else lambda _: None)
     with _stopping(trainer):
@@ -112,13 +114,13 @@ class Trainer:
         self.train_photos, self.val_photos = Photos(dataset, recipe, "train"), Photos(dataset, recipe, "val")
         photos = self.train_photos
         auxiliary_NA = photos.auxiliary_NA(recipe.model.auxiliary)
-        self.objective = Objective(recipe, photos.counts, photos.is_natural, auxiliary_NA)
+        self.objective = Objective(recipe, photos.counts, photos.is_natural, auxiliary_NA, taught_NK(folder))
         torch.manual_seed(recipe.seed)
         network: nn.Module = build_network(recipe.model)
         if recipe.training.channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.position = Position()
-        self.ema = moving_average(network, recipe.training.ema_decay, fabric.device)
+        self.ema = moving_average(network, recipe.training, fabric.device)
         optimizer = make_optimizer(network, recipe.training)
         self.scheduler = make_scheduler(optimizer, recipe.training, self.batches_per_epoch * recipe.training.epochs)
         self.bare_network, self.bare_optimizer = network, optimizer
