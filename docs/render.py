@@ -47,6 +47,13 @@ can be given on the command line as well: `binsight train recipes/default.toml t
 has the default below. The run folder keeps the whole recipe.
 """
 
+SEARCH_HEAD = """
+## [search]
+
+For `binsight tune` alone: which of the fields above are tried with which values
+([how to](../how-to/search-for-a-recipe.md)).
+"""
+
 SETTINGS_TAIL = """
 Credentials of object stores are not among them: they stay in the store's own variables (`AWS_ACCESS_KEY_ID`,
 `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`) or come from the machine's role; the
@@ -76,6 +83,7 @@ def settings_page() -> str:
 def recipes_page() -> str:
     """The page of all recipe fields."""
     from binsight.model.recipe import Recipe
+    from binsight.model.search import Search
 
     lines = [RECIPES_HEAD]
     lines += _fields_table(
@@ -86,6 +94,8 @@ def recipes_page() -> str:
         if _is_section(section):
             lines.append(f"\n## [{name}]\n\n{_escaped(inspect.getdoc(section) or '')}\n")
             lines += _fields_table(f"{name}.", section.model_fields)
+    lines.append(SEARCH_HEAD)
+    lines += _fields_table("search.", Search.model_fields)
     return "\n".join(lines) + "\n"
 
 

@@ -68,7 +68,7 @@ def running_s3_server(folder: Path) -> Iterator[S3Server]:
     identities = folder / "identities.json"
     identities.write_text(json.dumps(_IDENTITIES))
     parts = ("master", "volume", "filer", "s3")
-    ports = iter(_free_ports(2 * len(parts)))
+    ports = iter(free_ports(2 * len(parts)))
     addresses = {part: next(ports) for part in parts}
     arguments = [f"-{part}.port={port}" for part, port in addresses.items()]
     arguments += [f"-{part}.port.grpc={next(ports)}" for part in parts]
@@ -107,7 +107,7 @@ def _wait_until_ready(server: S3Server, process: subprocess.Popen[bytes], log: P
     server.put(PUBLIC_BUCKET, {"ready": b"yes"})
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for free in sockets:

@@ -47,6 +47,7 @@ COMMANDS = {
     "count": ("binsight.cli.count:count", "Count the items in photos: an estimate per photo."),
     "data": ("binsight.cli.data:data", "Fetch, inspect and prepare photos and records."),
     "train": ("binsight.cli.train:train", "Train a network by a recipe: a run folder."),
+    "tune": ("binsight.cli.tune:tune", "Search for the best recipe: a study, its report, best.toml."),
     "evaluate": ("binsight.cli.evaluate:evaluate", "Measure a run or bundle on a dataset: a report."),
     "export": (
         "binsight.cli.export:export",

@@ -21,6 +21,7 @@ MODULES = {
     "data": ("imagehash", "matplotlib", "pyarrow", "scipy"),
     "train": ("torch", "timm", "lightning_fabric", "onnxscript", "safetensors", "tomli_w", "pyarrow", "matplotlib"),
 }
+MODULES["tune"] = (*MODULES["train"], "optuna")
 """What each extra must bring for the commands that need it."""
 
 

@@ -1,6 +1,7 @@
 """`binsight train`."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -32,13 +33,9 @@ def train(recipe: Path, overrides: tuple[str, ...], out: Path | None, as_json: b
     run = train_model(loaded, folder, say=lambda line: click.echo(line, err=True))
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return  # a further process of the same run: the first one speaks
-    metrics = (run.folder / "metrics.csv").read_text().splitlines()
-    best = min(
-        (dict(zip(metrics[0].split(","), line.split(","), strict=True)) for line in metrics[1:]),
-        key=lambda row: float(row["val_rps"]),
-    )
+    best = min(run.metrics(), key=lambda row: row.val_rps)
     if as_json:
-        print_json({"run": str(run.folder)} | {name: float(value) for name, value in best.items()})
+        print_json({"run": str(run.folder)} | asdict(best))
     else:
-        click.echo(f"{run.folder}: best at epoch {best['epoch']}, {float(best['val_exact']):.1%} exact on val")
+        click.echo(f"{run.folder}: best at epoch {best.epoch}, {best.val_exact:.1%} exact on val")
         click.echo(f"next: binsight evaluate {run.folder} {loaded.data.dataset}")

@@ -5,7 +5,7 @@ gradients, poor first weights, a device that waits for data.
 """
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -30,6 +30,12 @@ class EpochMetrics:
     photos_per_s: float
     wait_share: float
     seconds: float
+
+    @classmethod
+    def of(cls, row: Mapping[str, str]) -> "EpochMetrics":
+        """From a row of `metrics.csv`."""
+        values: dict[str, Any] = {name: float(value) for name, value in row.items()}
+        return cls(**values | {"epoch": int(row["epoch"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,9 @@ name (`training.epochs=3`). An unknown field or an impossible value is a `BadRec
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,11 +18,16 @@ from binsight.imaging import Preprocessing
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of a recipe: frozen, and no field that it does not know."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Data(_Section):
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+class Data(Section):
     """Which photos, and how they become the network's input."""
 
     dataset: Path = Field(description="Folder made by `binsight data prepare`.")
@@ -42,7 +47,7 @@ class Data(_Section):
     )
 
 
-class Model(_Section):
+class Model(Section):
     """The network: a backbone, its first weights, and a head over counts."""
 
     backbone: str = Field(
@@ -83,7 +88,7 @@ class Model(_Section):
         return self.max_count + 1
 
 
-class Augment(_Section):
+class Augment(Section):
     """Changes that leave the count as it is: nothing is cut off by more than a bin's rim."""
 
     flip: Share = Field(0.5, description="Share of photos mirrored left to right.")
@@ -97,7 +102,7 @@ class Augment(_Section):
     noise: float = Field(0.05, ge=0, le=1, description="Sensor noise, standard deviation at most.")
 
 
-class Training(_Section):
+class Training(Section):
     """How the weights are found."""
 
     epochs: int = Field(6, ge=1, description="How often each photo is seen.")
@@ -131,7 +136,7 @@ class Training(_Section):
     checkpoint_minutes: float = Field(2.0, gt=0, description="A kill loses at most this much work.")
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """One training run, whole."""
 
     name: str = Field(pattern=r"^[\w.\-]+$", description="Name of the run; its folder is runs/NAME.")
@@ -153,6 +158,14 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises `MissingObject` or `BadRecipe`, naming the file and the field.
     """
+    return checked(Recipe, read_fields(path, overrides), source=str(path))
+
+
+def read_fields(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The fields of a recipe file as they stand there, with `key=value` overrides; not checked yet.
+
+    Raises `MissingObject`, or `BadRecipe` where the file is not TOML or an override not `key=value`.
+    """
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError):
@@ -161,10 +174,15 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise BadRecipe(f"{path} is not TOML: {error}") from None
     for override in overrides:
         _apply(fields, override)
+    return fields
+
+
+def checked(section: type[SectionT], fields: Mapping[str, Any], *, source: str) -> SectionT:
+    """The fields as a `Recipe` or another section. Raises `BadRecipe` naming `source` and every field at fault."""
     try:
-        return Recipe.model_validate(fields)
+        return section.model_validate(fields)
     except ValidationError as error:
-        raise BadRecipe(f"{path}: " + "; ".join(map(_sentence, error.errors()))) from None
+        raise BadRecipe(f"{source}: " + "; ".join(map(_sentence, error.errors()))) from None
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -178,16 +196,22 @@ def _apply(fields: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     if not equals or not name:
         raise BadRecipe(f"an override must read key=value, but got {override!r}; for example training.epochs=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word or a path: TOML would want quotes, a shell eats them
+    set_field(fields, name, value)
+
+
+def set_field(fields: dict[str, Any], name: str, value: Any) -> None:
+    """Put a value at a dotted name. Raises `BadRecipe` where a part of the name is a value and no section."""
     *parents, last = name.split(".")
     section = fields
     for parent in parents:
         section = section.setdefault(parent, {})
         if not isinstance(section, dict):
-            raise BadRecipe(f"override {override!r}: {parent} is a value, not a section")
-    try:
-        section[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        section[last] = text  # a bare word or a path: TOML would want quotes, a shell eats them
+            raise BadRecipe(f"{name} cannot be set: {parent} is a value, not a section")
+    section[last] = value
 
 
 def _sentence(error: Any) -> str:

@@ -13,6 +13,7 @@ RUN/
 ```
 """
 
+import csv
 import json
 import os
 import platform
@@ -35,12 +36,14 @@ from binsight import __version__
 from binsight.dataset.manifest import Dataset, LabelledPhoto
 from binsight.errors import BadRecipe, MissingObject
 from binsight.imaging import Preprocessing, images_BCHW
+from binsight.model.health import EpochMetrics
 from binsight.model.network import FlipAverage, build_network
 from binsight.model.pixels import cached_pixels
 from binsight.model.recipe import Recipe, load_recipe
 
 RECIPE_NAME = "recipe.toml"
 CHECKPOINT_NAME = "checkpoint.pt"
+METRICS_NAME = "metrics.csv"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,14 @@ class Run:
         """What was recorded about the machine, the code and the dataset."""
         environment: dict[str, Any] = json.loads((self.folder / "environment.json").read_text())
         return environment
+
+    def metrics(self) -> list[EpochMetrics]:
+        """The rows of `metrics.csv`, one an epoch; none before the first epoch has ended."""
+        path = self.folder / METRICS_NAME
+        if not path.is_file():
+            return []
+        with path.open(newline="") as file:
+            return [EpochMetrics.of(row) for row in csv.DictReader(file)]
 
     def load_network(self, which: Literal["best", "last"] = "best") -> nn.Module:
         """The trained network in evaluation mode, averaging mirror images where the recipe says so."""

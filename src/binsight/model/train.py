@@ -28,7 +28,7 @@ from torch import nn
 from binsight.dataset.manifest import Dataset
 from binsight.decision.measures import count_prior
 from binsight.decision.scores import Scores, score
-from binsight.errors import BadRecipe, GateFailed, Stopped, StorageFailure
+from binsight.errors import BadRecipe, GateFailed, Stopped
 from binsight.model.augment import augment
 from binsight.model.batches import Photos, batch_order, batches
 from binsight.model.checkpoint import Position, load_checkpoint, save_checkpoint
@@ -42,17 +42,21 @@ from binsight.model.recipe import Recipe, dump_recipe, load_recipe
 from binsight.model.run import CHECKPOINT_NAME, RECIPE_NAME, Run, describe_environment, predict
 from binsight.model.teachers import ask_teachers, taught_NK
 from binsight.progress import progress_bar
-from binsight.storage.files import written_whole
+from binsight.storage.files import make_folder, written_whole
 
 PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp16": "16-mixed", "fp32": "32-true"}
 
 Say = Callable[[str], None]
+AfterEpoch = Callable[[EpochMetrics], None]
 
 
-def train(recipe: Recipe, folder: Path, *, say: Say = lambda _: None) -> Run:
+def train(
+    recipe: Recipe, folder: Path, *, say: Say = lambda _: None, after_epoch: AfterEpoch = lambda _: None
+) -> Run:
     """Train by the recipe into `folder`, or go on with the run that is there.
 
-    `say` gets a line an epoch and every health finding. Raises `BadRecipe` where `folder` holds a run of
+    `say` gets a line an epoch and every health finding, `after_epoch` each epoch's metrics when they are written; an
+    error that it raises ends the run, which can be gone on with. Raises `BadRecipe` where `folder` holds a run of
     another recipe, `Stopped` on Ctrl-C or SIGTERM, `GateFailed` where the loss is no longer a number.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its greetings are not for users
@@ -67,7 +71,7 @@ def train(recipe: Recipe, folder: Path, *, say: Say = lambda _: None) -> Run:
     fabric.barrier()
     trainer = Trainer(recipe, folder, dataset, fabric, say if fabric.is_global_zero else lambda _: None)
     with _stopping(trainer):
-        trainer.run()
+        trainer.run(after_epoch)
     return Run.open(folder)
 
 
@@ -77,10 +81,7 @@ def _begin(folder: Path, recipe: Recipe, dataset: Dataset) -> None:
         if load_recipe(recipe_path) != recipe:
             raise BadRecipe(f"{folder} holds a run of another recipe; choose another folder, or delete this one")
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageFailure(f"{folder} cannot be made ({error.strerror}); choose another folder") from None
+    make_folder(folder)
     with written_whole(folder / "environment.json") as part:
         part.write_text(json.dumps(describe_environment(dataset), indent=2))
     with written_whole(recipe_path) as part:
@@ -146,7 +147,7 @@ class Trainer:
             )
         return order[: len(order) // world * world][self.fabric.global_rank :: world]
 
-    def run(self) -> None:
+    def run(self, after_epoch: AfterEpoch) -> None:
         """Train the epochs that are left."""
         epochs = self.recipe.training.epochs
         natural_counts = self.train_photos.counts[self.train_photos.is_natural]
@@ -166,6 +167,7 @@ class Trainer:
             if self.fabric.is_global_zero:
                 with written_whole(self.folder / "health.json") as part:
                     part.write_text(json.dumps([finding.as_dict() for finding in findings], indent=2))
+            after_epoch(row)
 
     def _train_epoch(self) -> None:
         position, training = self.position, self.recipe.training

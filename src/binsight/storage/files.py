@@ -8,6 +8,14 @@ from pathlib import Path
 from binsight.errors import StorageFailure
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, where it is not there yet. Raises `StorageFailure` where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageFailure(f"{folder} cannot be made ({error.strerror}); choose another folder") from None
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A temporary path to write to, put in `path`'s place once the block ends well: nobody sees half a file.

@@ -1,0 +1,255 @@
+"""Tuning: trials of a search until there are enough, and the best recipe.
+
+```
+search ─▶ study (a database) ─▶ values ─▶ recipe ─▶ run ─▶ ranked probability score on val, epoch by epoch ─┐
+            ▲                                                     │ given up early where it lags             │
+            └─────────────────────────────────────────────────────┴──────────────────────────────────────────┘
+```
+The study is all that workers share: start the command again, anywhere, with the same study, and it takes part. A
+trial that was stopped or killed is tried again with the same values, by whoever comes first, and goes on from its
+checkpoint where its run folder is at hand.
+"""
+
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import optuna
+import torch
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
+
+from binsight.errors import BadInput, BadRecipe, BinsightError, GateFailed, MissingExtra, StorageFailure
+from binsight.model.health import EpochMetrics
+from binsight.model.recipe import Recipe
+from binsight.model.run import CHECKPOINT_NAME, Run
+from binsight.model.search import Between, Search, SearchFile, Value, parse_search
+from binsight.model.train import train
+
+Say = Callable[[str], None]
+
+HEARTBEAT_S, GRACE_S = 5, 30
+"""A worker gives a sign of life every five seconds; one that was silent for thirty is taken for dead."""
+
+SEARCH_ATTRIBUTE, REASON, SCORES = "search", "reason", "scores"
+
+
+@contextmanager
+def _experiments() -> Iterator[None]:
+    """Signs of life and further tries are marked as experimental in Optuna, which is no news for users."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
+
+
+class _TrialFailed(Exception):
+    """A trial whose values do not train; the reason stands in the study."""
+
+
+def open_study(url: str, search: SearchFile) -> optuna.Study:
+    """The study of a search, made if it is not there.
+
+    Raises `BadInput` for a URL that is none or a study of another search, `StorageFailure` for a database that cannot
+    be reached, `MissingExtra` where its driver is not installed.
+    """
+    study = optuna.create_study(
+        storage=_storage(url),
+        study_name=search.name,
+        load_if_exists=True,
+        direction="minimize",
+        sampler=optuna.samplers.TPESampler(seed=search.search.seed, multivariate=True, constant_liar=True),
+        pruner=_pruner(search.search),
+    )
+    kept = study.user_attrs.get(SEARCH_ATTRIBUTE)
+    if kept is None:
+        study.set_user_attr(SEARCH_ATTRIBUTE, search.dump())
+    elif not _same(parse_search(kept, source=url), search):
+        raise BadInput(
+            f"the study {search.name} in {url} holds trials of another recipe or other values; give another name= or "
+            "--study, or the search as it was"
+        )
+    return study
+
+
+def _same(one: SearchFile, other: SearchFile) -> bool:
+    """Whether trials of both can stand side by side: all but the number of trials and how they are chosen is equal."""
+    return one.base == other.base and one.search.fields == other.search.fields
+
+
+def kept_search(url: str) -> SearchFile:
+    """The search of the one study at `url`. Raises `BadInput` where there is none, or several."""
+    names = optuna.get_all_study_names(storage=_storage(url))
+    if len(names) != 1:
+        have = f"{len(names)} studies ({', '.join(names)})" if names else "no study"
+        raise BadInput(f"{url} must hold one study to go on without a search file, but holds {have}; name the file")
+    study = optuna.load_study(study_name=names[0], storage=_storage(url))
+    kept = study.user_attrs.get(SEARCH_ATTRIBUTE)
+    if kept is None:
+        raise BadInput(f"the study {names[0]} in {url} was not made by binsight tune; name another")
+    return parse_search(kept, source=url)
+
+
+def _storage(url: str) -> RDBStorage:
+    """The database with its tables, made if they are not there; heartbeats of trials under way included."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # progress is told in sentences of ours
+    try:
+        return _connected(url)
+    except ImportError:
+        raise MissingExtra(f"a study at {url.partition(':')[0]}", extra="postgres") from None
+    except ArgumentError as error:
+        raise BadInput(
+            "--study must be a database's URL such as sqlite:///study.db or postgresql+psycopg://host/name, but "
+            f"{str(error)[:1].lower()}{str(error)[1:]}"
+        ) from None
+    except SQLAlchemyError as error:
+        shown, reason = url.rpartition("@")[2], str(error).splitlines()[0]  # no password on the screen
+        raise StorageFailure(
+            f"the study at {shown} cannot be reached ({reason}); check the address, or start the database"
+        ) from None
+
+
+def _connected(url: str, tries: int = 5) -> RDBStorage:
+    try:
+        with _experiments():
+            return RDBStorage(
+                url,
+                engine_kwargs={"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {},
+                heartbeat_interval=HEARTBEAT_S,
+                grace_period=GRACE_S,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=3),
+            )
+    except (IntegrityError, ProgrammingError, OperationalError) as error:
+        # Another worker is making the tables at this very moment.
+        if tries == 1 or not re.search("already exists|unique", str(error), re.IGNORECASE):
+            raise
+        time.sleep(0.5)
+        return _connected(url, tries - 1)
+
+
+def _pruner(search: Search) -> optuna.pruners.BasePruner:
+    match search.pruner:
+        case "median":
+            return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2)
+        case "halving":
+            return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+        case "none":
+            return optuna.pruners.NopPruner()
+
+
+def tune(search: SearchFile, study: optuna.Study, folder: Path, *, say: Say = lambda _: None) -> None:
+    """Add trials to the study until it holds as many as wanted, whoever made them; run folders in `folder`/trials.
+
+    `say` gets a line a trial. Raises `Stopped` on Ctrl-C or SIGTERM, and what keeps every trial from training (no
+    dataset, a full disk): the trial under way is tried again by the next worker or the same command.
+    """
+
+    def objective(trial: optuna.Trial) -> float:
+        values = {name: suggest(trial, name, space) for name, space in search.search.fields.items()}
+        say(f"trial {trial.number + 1}: " + " · ".join(f"{name}={value}" for name, value in values.items()))
+        return _run(trial, search.recipe(values), trial_folder(folder, study.trials[trial.number]))
+
+    def ended(study: optuna.Study, trial: FrozenTrial) -> None:
+        say(_told(study, trial))
+        # A search leaves many runs: what is needed to go on with one is four times its weights.
+        (trial_folder(folder, trial) / CHECKPOINT_NAME).unlink(missing_ok=True)
+
+    while not _wait_for_others(study, search.search.trials):
+        with _experiments():
+            study.optimize(objective, n_trials=1, catch=(_TrialFailed,), callbacks=[ended])
+
+
+def suggest(trial: optuna.Trial, name: str, space: list[Value] | Between) -> Value:
+    """The study's choice for one field."""
+    if isinstance(space, Between):
+        if isinstance(space.low, int) and isinstance(space.high, int):
+            return trial.suggest_int(name, space.low, space.high, log=space.log)
+        return trial.suggest_float(name, space.low, space.high, log=space.log)
+    chosen = trial.suggest_categorical(name, space)
+    assert chosen is not None  # a choice that TOML cannot write
+    return chosen
+
+
+def trial_folder(folder: Path, trial: FrozenTrial) -> Path:
+    """The run folder of a trial; that of the first try where it is one more try of the same values."""
+    with _experiments():
+        first = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
+    return folder / "trials" / f"{(trial.number if first is None else first) + 1:04}"
+
+
+def is_done(trial: FrozenTrial) -> bool:
+    """Whether the trial ended by itself: well, given up early, or with values that do not train."""
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or REASON in trial.user_attrs
+
+
+def _run(trial: optuna.Trial, recipe: Recipe, folder: Path) -> float:
+    reported: set[int] = set()
+
+    def after_epoch(_: EpochMetrics) -> None:
+        rows = Run.open(folder).metrics()  # also those from before this trial was stopped
+        trial.set_user_attr(SCORES, asdict(_best(rows)))
+        for row in rows:
+            if row.epoch not in reported:
+                trial.report(row.val_rps, row.epoch)
+                reported.add(row.epoch)
+        if len(rows) < recipe.training.epochs and trial.should_prune():
+            raise optuna.TrialPruned
+
+    try:
+        run = train(recipe, folder, after_epoch=after_epoch)
+    except (GateFailed, BadRecipe, torch.OutOfMemoryError) as error:
+        trial.set_user_attr(REASON, str(error).splitlines()[0])
+        raise _TrialFailed from None
+    except BinsightError:
+        _put_back(trial)
+        raise
+    best = _best(run.metrics())
+    trial.set_user_attr(SCORES, asdict(best))
+    return best.val_rps
+
+
+def _best(rows: Sequence[EpochMetrics]) -> EpochMetrics:
+    return min(rows, key=lambda row: row.val_rps)
+
+
+def _put_back(trial: optuna.Trial) -> None:
+    """Have the same values tried again, by the next who asks the study."""
+    RetryHeartbeatStaleTrialCallback()(trial.study, trial.study.trials[trial.number])
+
+
+def _wait_for_others(study: optuna.Study, trials: int) -> bool:
+    """Whether there are enough trials; waits while those that others have under way may be the last ones wanted."""
+    while True:
+        with _experiments():
+            optuna.storages.fail_stale_trials(study)
+        found = study.get_trials(deepcopy=False)
+        num_done = sum(map(is_done, found))
+        if num_done >= trials:
+            return True
+        num_running = sum(trial.state == TrialState.RUNNING for trial in found)
+        if num_done + num_running < trials or any(trial.state == TrialState.WAITING for trial in found):
+            return False
+        time.sleep(1)
+
+
+def _told(study: optuna.Study, trial: FrozenTrial) -> str:
+    """A line about a trial that has ended, and the best one so far."""
+    if REASON in trial.user_attrs:
+        return f"trial {trial.number + 1} does not train: {trial.user_attrs[REASON]}"
+    scores = trial.user_attrs[SCORES]
+    how = "given up, " if trial.state == TrialState.PRUNED else ""
+    line = f"trial {trial.number + 1}: {how}rps {scores['val_rps']:.3f}, exact {scores['val_exact']:.1%}"
+    best = best_trial(study)
+    return line if best is None else f"{line} · best so far: trial {best.number + 1}, rps {best.value:.3f}"
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial | None:
+    """The trial with the lowest score among those that trained to their end; None before there is one."""
+    try:
+        return study.best_trial
+    except ValueError:
+        return None

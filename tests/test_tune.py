@@ -1,0 +1,329 @@
+"""Tuning: a study that survives everything, shared by workers, and the best recipe at its end."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from click.testing import CliRunner, Result
+from optuna.trial import TrialState
+from tests.dataset_support import real_dataset
+from tests.postgres_server import running_postgres
+
+from binsight.cli import cli
+from binsight.dataset.manifest import Dataset
+from binsight.decision.scores import score
+from binsight.errors import BadDataset, BadInput, GateFailed, Stopped, StorageFailure
+from binsight.model import tune as tune_module
+from binsight.model.curves import write_metrics
+from binsight.model.health import EpochMetrics
+from binsight.model.recipe import Recipe, load_recipe
+from binsight.model.run import Run
+from binsight.model.search import SearchFile, load_search
+from binsight.model.train import Trainer
+from binsight.model.tune import REASON, open_study, trial_folder, tune
+from binsight.model.tune_report import done_trials, importances
+from binsight.settings import settings
+
+SEARCH = """
+name = "small"
+[data]
+dataset = "{dataset}"
+preprocessing = {{ size = 32, fit = "squash", mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] }}
+[model]
+backbone = "timm:lcnet_035"
+flip_average = false
+[training]
+epochs = 2
+precision = "fp32"
+[search]
+trials = 3
+pruner = "none"
+[search.fields]
+"training.lr" = {{ low = 1e-4, high = 1e-2, log = true }}
+"training.batch_size" = [8, 16]
+"""
+
+
+@pytest.fixture(scope="module")
+def dataset(abid: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return real_dataset(abid, tmp_path_factory.mktemp("dataset"), {"train": 32, "val": 16})
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BINSIGHT_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+    settings.cache_clear()
+
+
+@pytest.fixture
+def file(dataset: Dataset, tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(SEARCH.format(dataset=dataset.folder))
+    return path
+
+
+def run_command(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["tune", *map(str, arguments)])
+
+
+def sqlite(folder: Path) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder / 'study.db'}"
+
+
+def test_a_search_ends_with_the_best_recipe_a_report_and_every_run(
+    file: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = run_command(file, "--out", out, "--json")
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert sorted(row["trial"] for row in rows) == [1, 2, 3]
+    best = min(rows, key=lambda row: row["rps"])
+    recipe = load_recipe(out / "best.toml")
+    assert (recipe.training.lr, recipe.training.batch_size) == (best["training.lr"], best["training.batch_size"])
+    assert recipe.training.epochs == 2
+    page = (out / "index.html").read_text()
+    assert "The search small" in page
+    for name in ("trials", "course", "epochs", "field_training_lr", "field_training_batch_size"):
+        assert (out / f"{name}.csv").is_file()
+        assert f"{name}.csv" in page
+    photos = dataset.select("val")
+    counts = np.array([photo.count for photo in photos])
+    for row in rows:  # the same score for every batch size: that of the run's answers, photo by photo
+        run = Run.open(out / "trials" / f"{row['trial']:04}")
+        assert score(run.predict(dataset, photos), counts).rps == pytest.approx(row["rps"], abs=1e-4)
+        assert not (run.folder / "checkpoint.pt").exists()
+
+
+def test_a_finished_search_is_only_reported_again_and_can_be_continued(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run_command(file, "--out", out, "search.trials=2").exit_code == 0
+    (out / "index.html").unlink()
+    study = f"sqlite:///{out / 'study.db'}"
+    attached = run_command("--study", study, "--out", tmp_path / "elsewhere")
+    assert attached.exit_code == 0, attached.output
+    assert "best of 2 trials" in attached.output
+    assert (tmp_path / "elsewhere" / "index.html").is_file()
+    assert not (tmp_path / "elsewhere" / "trials").exists()
+    further = run_command(file, "--out", out, "search.trials=3")
+    assert "best of 3 trials" in further.output
+
+
+def test_a_stopped_trial_is_gone_on_with_by_the_same_command(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, pause = load_search(file), Trainer._pause
+
+    def stop_in_the_second_trials_second_epoch(self: Trainer) -> None:
+        self.stop_wanted = self.folder.name == "0002" and self.position.epoch == 1
+        pause(self)
+
+    monkeypatch.setattr(Trainer, "_pause", stop_in_the_second_trials_second_epoch)
+    study = open_study(sqlite(tmp_path), search)
+    with pytest.raises(Stopped):
+        tune(search, study, tmp_path)
+    monkeypatch.setattr(Trainer, "_pause", pause)
+    study = open_study(sqlite(tmp_path), search)
+    stopped = study.trials[1]
+    tune(search, study, tmp_path)
+    again = study.trials[2]
+    assert again.params == stopped.params
+    assert again.state == TrialState.COMPLETE
+    assert trial_folder(tmp_path, again).name == "0002"
+    assert len(again.intermediate_values) == 2
+    assert len(done_trials(study)) == 3
+
+
+def test_a_killed_worker_costs_no_trial(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "binsight", "tune", str(file), "--out", str(out)]
+    command += ["training.checkpoint_minutes=0.00001", "training.epochs=40"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    wait_for(lambda: (out / "trials" / "0001" / "metrics.csv").is_file() or process.poll() is not None)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    monkeypatch.setattr(tune_module, "HEARTBEAT_S", 1)
+    monkeypatch.setattr(tune_module, "GRACE_S", 2)
+    time.sleep(3)
+    result = run_command(file, "--out", out, *command[7:], "search.trials=1")
+    assert "best of 1 trials" in result.output
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{out / 'study.db'}")
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert study.trials[0].params == study.trials[1].params
+    assert len(Run.open(out / "trials" / "0001").metrics()) == 40
+    assert not (out / "trials" / "0002").exists()
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 180
+    while not what() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert what()
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_several_workers_share_one_study(
+    file: Path, tmp_path: Path, database: str, request: pytest.FixtureRequest
+) -> None:
+    url = sqlite(tmp_path / "shared") if database == "sqlite" else request.getfixturevalue("postgres")
+    command = [sys.executable, "-m", "binsight", "tune", str(file), "search.trials=6", "--study", url, "--json"]
+    workers = [
+        subprocess.Popen(
+            [*command, "--out", str(tmp_path / name)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for name in ("one", "two")
+    ]
+    ended = [(*worker.communicate(timeout=300), worker.returncode) for worker in workers]
+    assert [code for *_, code in ended] == [0, 0], ended
+    rows = [{json.loads(line)["trial"] for line in out.splitlines()} for out, *_ in ended]
+    assert rows[0] == rows[1], "each worker reports the trials of both"
+    assert 6 <= len(rows[0]) <= 7  # both may begin the last one wanted
+    runs = [{path.name for path in (tmp_path / name / "trials").iterdir()} for name in ("one", "two")]
+    assert runs[0] and runs[1]
+    assert not runs[0] & runs[1], "a trial was trained twice"
+
+
+Course = Callable[[Recipe], Sequence[float]]
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Callable[[Course], None]:
+    """Trials whose scores by epoch are told, with no training."""
+
+    def play(course: Course) -> None:
+        def fake(recipe: Recipe, folder: Path, *, after_epoch: Callable[[EpochMetrics], None]) -> Run:
+            folder.mkdir(parents=True)
+            rows: list[EpochMetrics] = []
+            for epoch, rps in enumerate(course(recipe), 1):
+                values = dict.fromkeys(EpochMetrics.__slots__, 0.0)
+                rows.append(replace(EpochMetrics(**values | {"epoch": epoch}), val_rps=rps))  # type: ignore[arg-type]
+                write_metrics(folder, rows)
+                after_epoch(rows[-1])
+            return Run(folder=folder, recipe=recipe)
+
+        class FakeRun(Run):
+            @classmethod
+            def open(cls, folder: Path) -> Run:
+                return Run(folder=folder, recipe=None)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(tune_module, "train", fake)
+        monkeypatch.setattr(tune_module, "Run", FakeRun)
+
+    return play
+
+
+def searched(file: Path, folder: Path, *overrides: str) -> tuple[SearchFile, optuna.Study]:
+    search = load_search(file, overrides)
+    study = open_study(sqlite(folder), search)
+    tune(search, study, folder)
+    return search, study
+
+
+def test_a_trial_that_lags_behind_is_given_up(file: Path, tmp_path: Path, played: Callable[[Course], None]) -> None:
+    """From the fifth trial on; a bad first epoch alone is forgiven."""
+    trials: list[list[float]] = [[2.0, 1.5, 1.2]] * 4 + [[9.0, 1.4, 1.1], [2.0, 1.9, 1.0]]
+    played(lambda _: trials.pop(0))
+    _, study = searched(file, tmp_path, "search.pruner=median", "search.trials=6", "training.epochs=3")
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.COMPLETE] * 5 + [TrialState.PRUNED]
+    assert study.best_trial.number == 4
+    assert [trial.value for trial in study.trials[:5]] == [1.2] * 4 + [1.1], "a trial's value is its best epoch's"
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_what_decides_is_found() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(lambda trial: trial.suggest_int("decides", 0, 9) + trial.suggest_float("does_not", 0, 0.1), 60)
+    shares = importances(study)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["decides"] > 0.8
+    few = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    few.optimize(lambda trial: trial.suggest_float("decides", 0, 1), 3)
+    assert importances(few) == {}
+
+
+def test_values_that_do_not_train_are_a_row_with_a_reason_and_the_search_goes_on(
+    file: Path, tmp_path: Path, played: Callable[[Course], None]
+) -> None:
+    def course(recipe: Recipe) -> Sequence[float]:
+        if recipe.training.batch_size == 8:
+            raise GateFailed("the loss is nan at epoch 1")
+        return [1.0]
+
+    played(course)
+    _, study = searched(file, tmp_path, "search.trials=8")
+    failed = [trial for trial in study.trials if trial.state == TrialState.FAIL]
+    assert 0 < len(failed) < 8
+    assert {trial.user_attrs[REASON] for trial in failed} == {"the loss is nan at epoch 1"}
+    assert len(done_trials(study)) == 8
+
+
+def test_a_search_in_which_nothing_trains_fails(
+    file: Path, tmp_path: Path, played: Callable[[Course], None]
+) -> None:
+    def course(_: Recipe) -> Sequence[float]:
+        raise GateFailed("the loss is nan at epoch 1")
+
+    played(course)
+    result = run_command(file, "--out", tmp_path / "out")
+    assert isinstance(result.exception, GateFailed)
+    assert "none of the 3 trials of small trained to its end; first reason: the loss is nan" in str(
+        result.exception
+    )
+
+
+def test_what_keeps_every_trial_from_training_ends_the_search_and_costs_no_trial(
+    file: Path, tmp_path: Path
+) -> None:
+    search = load_search(file, [f"data.dataset={tmp_path / 'nowhere'}"])
+    study = open_study(sqlite(tmp_path), search)
+    with pytest.raises((BadDataset, FileNotFoundError), match="nowhere"):
+        tune(search, study, tmp_path)
+    assert not done_trials(study)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
+
+
+def test_a_study_of_another_search_is_refused(file: Path, tmp_path: Path) -> None:
+    open_study(sqlite(tmp_path), load_search(file))
+    open_study(sqlite(tmp_path), load_search(file, ["search.trials=50", "search.pruner=median"]))
+    with pytest.raises(BadInput, match="holds trials of another recipe or other values"):
+        open_study(sqlite(tmp_path), load_search(file, ["training.epochs=3"]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "sentence"),
+    [
+        ([], BadInput, "needs a search file, or the --study to go on with"),
+        (["--study", "sqlite:///{tmp}/none.db"], BadInput, "must hold one study .* but holds no study"),
+        (["--study", "what"], BadInput, "must be a database's URL"),
+        (["--study", "sqlite:////nowhere/at/all.db"], StorageFailure, "cannot be reached"),
+        (
+            ["--study", "postgresql+psycopg://me:secret@127.0.0.1:1/x"],
+            StorageFailure,
+            "127.0.0.1:1/x cannot be reached",
+        ),
+    ],
+)
+def test_a_study_that_cannot_be_had_is_one_sentence(
+    tmp_path: Path, arguments: list[str], kind: type[Exception], sentence: str
+) -> None:
+    result = run_command(*[argument.format(tmp=tmp_path) for argument in arguments])
+    assert isinstance(result.exception, kind), result.exception
+    with pytest.raises(kind, match=sentence):
+        raise result.exception
+    assert "secret" not in str(result.exception)
