@@ -12,7 +12,7 @@ from binsight.model.recipe import Recipe, dump_recipe
 from binsight.model.search import Between, SearchFile
 from binsight.model.tune import REASON, SCORES, best_trial, is_done
 from binsight.report import Page
-from binsight.report.plots import ACCENT, HIGHLIGHT, SOFT, bar, legend_above, lines, new_axes
+from binsight.report.plots import ACCENT, HIGHLIGHT, SOFT, legend_above, lines, new_axes
 from binsight.storage.files import make_folder, written_whole
 
 BEST_NAME = "best.toml"
@@ -114,9 +114,13 @@ def _importances(page: Page, study: optuna.Study) -> None:
         "How much each field decides whether a trial is among the best quarter (PED-ANOVA), as shares of 1.",
     )
     rows = [{"field": name, "importance": share} for name, share in shares.items()]
+    figure, axes = new_axes(height=0.8 + 0.3 * len(shares))
+    axes.barh(list(reversed(shares)), list(reversed(shares.values())), color=ACCENT)
+    axes.grid(visible=False)
+    axes.set_xlabel("importance")
     page.plot(
         "importance",
-        bar(list(shares), list(shares.values()), ylabel="importance"),
+        figure,
         rows,
         caption="With few trials this is a hint at most.",
     )
@@ -130,11 +134,15 @@ def _course(page: Page, trials: list[FrozenTrial]) -> None:
     numbers = [float(trial.number + 1) for trial in scored]
     values = [_rps(trial) for trial in scored]
     best_so_far = [min(values[: place + 1]) for place in range(len(values))]
+    figure, axes = new_axes()
+    axes.scatter(numbers, values, c=ACCENT, s=30, label="each trial")
+    axes.step(numbers, best_so_far, color=HIGHLIGHT, where="post", label="best so far")
+    axes.set_xlabel("trial")
+    axes.set_ylabel("RPS")
+    legend_above(axes)
     page.plot(
         "course",
-        lines(
-            {"each trial": (numbers, values), "best so far": (numbers, best_so_far)}, xlabel="trial", ylabel="RPS"
-        ),
+        figure,
         [
             {"trial": int(n), "rps": v, "best_so_far": b}
             for n, v, b in zip(numbers, values, best_so_far, strict=True)
