@@ -1,0 +1,128 @@
+"""What could be verified, as a section of the report of an evaluation and as lines for a terminal."""
+
+from collections.abc import Iterator
+
+from binsight.decision.certificate import BandCertificate, Certificate
+from binsight.decision.confirm import BandCheck
+from binsight.decision.resample import Interval
+from binsight.model.verification import Verification
+from binsight.report import Page
+
+ABOUT = (
+    "A record could be verified by the photo alone where the probability of the recorded count reaches a threshold. "
+    "A threshold is certified if, with {confidence:.0%} confidence, no more than a fixed share of the records that are "
+    "off by one reach it too. That holds for each line by itself, and for photos like these. Lines whose counts "
+    "overlap are alternatives."
+)
+
+METHOD = (
+    "Wrong records are made from the counts, one more and one less, and belong to the band of the recorded number. One "
+    "of each chain of bins is tried, because photos of one chain are not independent; the bound is the exact binomial "
+    "one, tested from the strictest threshold down (Learn-then-Test). The blind score is the usual share of the "
+    "recorded count, for every photo the same, through the same procedure. What is bounded is the share of wrong "
+    "records that are verified, not the share of verified records that are wrong: the latter depends on how many "
+    "records are wrong."
+)
+
+
+def verification_section(page: Page, found: Verification) -> None:
+    """What could be verified by thresholds found on the measured photos, and what by those of the bundle."""
+    page.section("What could be verified", ABOUT.format(confidence=1 - found.here.delta))
+    for line in summary(found):
+        page.text(line)
+    page.table(
+        "verifiable",
+        [_row(band) for band in found.here.bands],
+        caption=f"Thresholds certified on the measured photos themselves. {found.here.note}",
+    )
+    if found.checks:
+        page.table(
+            "bundle_certificate",
+            [_check_row(check) for check in found.checks],
+            caption="The thresholds of the bundle's certificate, which was made from other photos, on these. Intervals "
+            "hold 95%. Confirmed: these photos by themselves show the bound to hold; broken: they show that it does "
+            "not; not contradicted: they are too few for either.",
+        )
+    page.text(METHOD)
+
+
+def summary(found: Verification) -> Iterator[str]:
+    """A sentence for each bound, and one about the bundle's certificate."""
+    for alpha in sorted({band.alpha for band in found.here.bands}, reverse=True):
+        yield _summary(found.here, alpha)
+    if found.bundle is None:
+        yield "The model has no certificate, so nothing may be verified by it."
+    elif found.checks is None:
+        yield "The bundle's certificate is from these very photos, which cannot confirm it."
+    elif not found.checks:
+        yield "The bundle's certificate allows nothing to be verified."
+    else:
+        broken = [check for check in found.checks if check.finding == "broken"]
+        named = ", ".join(f"{_counts(c.certified)} at {c.certified.alpha:.0%}" for c in broken)
+        yield (
+            f"The bundle's certificate does not hold on these photos: {named}."
+            if broken
+            else f"None of the {len(found.checks)} bounds of the bundle's certificate is exceeded on these photos "
+            "beyond chance."
+        )
+
+
+def _summary(certificate: Certificate, alpha: float) -> str:
+    verified = [
+        f"{_brief(band.coverage)} of {_counts(band)}" for band in certificate.verifying if band.alpha == alpha
+    ]
+    none = [
+        _counts(band) for band in certificate.bands if band.alpha == alpha and band not in certificate.verifying
+    ]
+    head = f"At most {alpha:.0%} of wrong records verified: right records verified are "
+    if not verified:
+        return f"{head}none."
+    return head + ", ".join(verified) + (f"; none of {', '.join(none)}." if none else ".")
+
+
+def _brief(share: float) -> str:
+    """Whole per cent, but no 0% of what is not nothing."""
+    return f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
+
+
+def _counts(band: BandCertificate) -> str:
+    return band.name.replace("-", "–")
+
+
+def _row(band: BandCertificate) -> dict[str, object]:
+    return {
+        "recorded count": _counts(band),
+        "wrong verified": f"at most {band.alpha:.0%}",
+        "right records": band.num_right,
+        "verified": _share(band.coverage, band.coverage_interval),
+        "blind": _share(band.blind_coverage),
+        "needed probability": band.threshold,
+        "wrong records": band.num_wrong,
+        "of them passed": band.num_accepted,
+        "upper bound": _share(band.upper),
+        "why nothing": band.reason,
+    }
+
+
+def _check_row(check: BandCheck) -> dict[str, object]:
+    band = check.certified
+    return {
+        "recorded count": _counts(band),
+        "wrong verified": f"at most {band.alpha:.0%}",
+        "needed probability": band.threshold,
+        "wrong records": check.num_wrong,
+        "of them passed": check.num_accepted,
+        "wrong verified here": ""
+        if check.false_accepts is None
+        else _share(check.false_accepts, check.false_accepts_interval),
+        "bound": check.finding,
+        "right records": check.num_right,
+        "verified here": _share(check.coverage, check.coverage_interval),
+        "verified where certified": _share(band.coverage, band.coverage_interval),
+    }
+
+
+def _share(value: float, interval: Interval | None = None) -> str:
+    """`41.2% (38.1–44.3)`; without brackets where there is no interval."""
+    brackets = "" if interval is None else f" ({interval.low * 100:.1f}–{interval.high * 100:.1f})"
+    return f"{value:.1%}{brackets}"
