@@ -211,13 +211,14 @@ def test_a_blind_score_verifies_nothing() -> None:
     assert certify(np.tile(prior, (len(counts), 1)), counts, groups, prior).verifying == ()
 
 
-def test_a_blind_score_verifies_where_wrong_records_are_not_close() -> None:
-    """The column can tell: where nearly all bins hold one item, a record of 1 is seldom wrong, and needs no look."""
+def test_a_blind_score_is_shown_where_it_is_better_than_the_model() -> None:
+    """Nearly all bins hold one item, so that a record of 1 is seldom wrong and needs no look; the model sees nothing."""
     counts = np.array([1] * 200 + [0] * 4)
-    prior = np.array([0.02, 0.9, 0.06, 0.01, 0.01])
-    probs = np.tile(prior, (len(counts), 1))
-    found = certify(probs, counts, alone(204), prior, bands=[Band(0, 2)], alphas=[0.05]).bands[0]
-    assert found.blind_coverage == found.coverage == 200 / 204
+    prior, empty = np.array([0.02, 0.9, 0.06, 0.01, 0.01]), np.array([0.95, 0.05, 0, 0, 0])
+    model = np.tile(empty, (len(counts), 1))
+    found = certify(model, counts, alone(204), prior, bands=[Band(0, 2)], alphas=[0.05]).bands[0]
+    assert found.coverage == 0
+    assert found.blind_coverage == 200 / 204
 
 
 # On other photos

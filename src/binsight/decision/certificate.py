@@ -48,7 +48,9 @@ class BandCertificate(BaseModel):
     upper: Share = Field(description="Clopper-Pearson bound on the share accepted, at confidence 1 - delta.")
     num_right: Number = Field(description="Photos whose own count lies in the band.")
     coverage: Share = Field(description="Share of these right records that would be verified.")
-    coverage_interval: Interval | None = Field(description="95%, resampled by chain; null: too few chains.")
+    coverage_interval: Interval | None = Field(
+        description="95% at this threshold, resampled by chain; null: too few chains."
+    )
     blind_coverage: Share = Field(description="The same share for a score that never looks at the photo.")
     reason: str | None = Field(description="Why nothing is certified; null where something is.")
 

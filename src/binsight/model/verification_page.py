@@ -68,16 +68,15 @@ def summary(found: Verification) -> Iterator[str]:
 
 
 def _summary(certificate: Certificate, alpha: float) -> str:
-    verified = [
-        f"{_brief(band.coverage)} of {_counts(band)}" for band in certificate.verifying if band.alpha == alpha
-    ]
-    none = [
-        _counts(band) for band in certificate.bands if band.alpha == alpha and band not in certificate.verifying
-    ]
-    head = f"At most {alpha:.0%} of wrong records verified: right records verified are "
+    at_alpha = [band for band in certificate.bands if band.alpha == alpha]
+    verified = [band for band in at_alpha if band in certificate.verifying]
+    head = f"If at most {alpha:.0%} of the records that are off by one may be verified, then "
     if not verified:
-        return f"{head}none."
-    return head + ", ".join(verified) + (f"; none of {', '.join(none)}." if none else ".")
+        return f"{head}no right record can."
+    shares = [f"{_brief(band.coverage)} of those of {_counts(band)}" for band in verified]
+    none = [_counts(band) for band in at_alpha if band not in verified]
+    tail = f", and none of those of {', '.join(none)}" if none else ""
+    return f"{head}right records can: {', '.join(shares)}{tail}."
 
 
 def _brief(share: float) -> str:
