@@ -249,7 +249,7 @@ def test_photos_without_wrong_records_neither_confirm_nor_break() -> None:
     certificate = certify(*poisson_world(600), np.full(21, 1 / 21))
     probs = np.eye(21)[[20]]
     for check in confirm(certificate, probs, [25], ["a"]):
-        assert (check.false_accepts, check.coverage, check.finding) == (None, 0, "not contradicted")
+        assert (check.false_accepts, check.coverage, check.finding) == (None, 0, "not tried")
 
 
 def test_a_certificate_for_another_number_of_counts_is_refused() -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_a_bundles_thresholds_are_put_to_the_test_on_other_photos(
     assert checks is not None
     assert [check.certified for check in checks] == list(certificate.certified)
     html = write_evaluation(evaluation, tmp_path / "report").read_text()
-    assert "is exceeded on these photos beyond chance" in html
+    assert "bounds of the bundle's certificate that could be tried on these photos is exceeded" in unescape(html)
     rows = rows_of(tmp_path / "report" / "bundle_certificate.csv")
     assert [row["recorded count"] for row in rows] == [c.certified.name.replace("-", "–") for c in checks]
     assert [int(row["of them passed"]) for row in rows] == [check.num_accepted for check in checks]
@@ -116,6 +117,20 @@ def test_a_bound_that_does_not_hold_is_named(dataset: Dataset, certificate: Cert
     said = list(summary(found))[-1]
     assert said.startswith("The bundle's certificate does not hold on these photos: ")
     assert "3–5 at 5%" in said
+
+
+def test_photos_chosen_by_their_count_are_warned_of(dataset: Dataset, certificate: Certificate) -> None:
+    """Twelves alone hold no wrong record but elevens: the other bands are not tried, and not called held either."""
+    selection = select(dataset, "test", {"count": ["12"]})
+    found = evaluate("x", MODEL, dataset, selection, certificate=certificate).verification
+    assert "chosen by their count" in found.here.note
+    assert "chosen by their count" not in measured(dataset, "test").verification.here.note
+    assert found.checks is not None
+    assert {check.finding for check in found.checks if check.certified.high < 11} == {"not tried"}
+    tried = sum(check.certified.high >= 11 for check in found.checks)
+    assert tried and f"None of the {tried} bounds" in list(summary(found))[-1]
+    small = replace(found, checks=tuple(check for check in found.checks if check.certified.high < 11))
+    assert "no wrong record on which the bundle's certificate could be tried" in list(summary(small))[-1]
 
 
 def test_a_certificate_that_allows_nothing_says_so(dataset: Dataset) -> None:

@@ -16,7 +16,7 @@ from binsight.decision.certify import coverage_of, in_band, one_a_chain, upper_b
 from binsight.decision.resample import CONFIDENCE, Interval
 from binsight.decision.scores import checked_counts, checked_probs
 
-Finding = Literal["confirmed", "not contradicted", "broken"]
+Finding = Literal["confirmed", "not contradicted", "broken", "not tried"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,8 @@ class BandCheck:
     @property
     def finding(self) -> Finding:
         """Whether these photos by themselves show the bound to hold, show it not to, or are too few for either."""
+        if not self.num_wrong:
+            return "not tried"
         if self.false_accepts_interval.low > self.certified.alpha:
             return "broken"
         return "confirmed" if self.false_accepts_interval.high <= self.certified.alpha else "not contradicted"

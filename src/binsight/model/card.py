@@ -1,10 +1,13 @@
 """The model card inside every bundle: Markdown with the YAML head that model hubs read."""
 
+import textwrap
+
 from binsight.counting.bundle import BundleSpec
 from binsight.dataset.manifest import Dataset
 from binsight.decision.certificate import Certificate
 from binsight.model.batches import wanted_photos
 from binsight.model.run import Run
+from binsight.model.verification_page import brief
 
 TEMPLATE = """\
 ---
@@ -50,7 +53,9 @@ mistake; each line holds by itself with {confidence:.0%} confidence.
 {rows}
 
 Any other record, and any count that is not in the table, is for a person: nothing may be verified there. Lines that
-share a count are alternatives; fix one of them beforehand. {note}"""
+share a count are alternatives; fix one of them beforehand.
+
+{note}"""
 
 UNVERIFIED = """\
 Nothing: its certificate allows no record to be verified without a person. Why, band by band, stands in
@@ -82,10 +87,11 @@ def render_card(spec: BundleSpec, run: Run, dataset: Dataset, certificate: Certi
 def verified_text(certificate: Certificate) -> str:
     """What may be verified by the model, in plain words: the lines under which any right record would be."""
     rows = [
-        f"| {band.name.replace('-', '–')} | at most {band.alpha:.0%} | {band.threshold:.4g} | {band.coverage:.0%} "
+        f"| {band.name.replace('-', '–')} | at most {band.alpha:.0%} | {band.threshold:.4g} | {brief(band.coverage)} "
         f"of {band.num_right:,} | {band.num_accepted} of {band.num_wrong:,} passed |"
         for band in certificate.verifying
     ]
     if not rows:
         return UNVERIFIED
-    return VERIFIED.format(confidence=1 - certificate.delta, rows="\n".join(rows), note=certificate.note)
+    note = textwrap.fill(certificate.note, width=116)
+    return VERIFIED.format(confidence=1 - certificate.delta, rows="\n".join(rows), note=note)

@@ -184,6 +184,7 @@ def evaluate(
             prior_K,
             dataset_sha256=dataset.digest,
             split=selection.split,
+            by_count="count" in selection.where,
             bundle=certificate,
         ),
     )

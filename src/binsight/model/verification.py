@@ -17,6 +17,11 @@ CHOSEN_ON: dict[Split, str] = {
     "test": "Thresholds found here have looked at the counts of these photos: other photos must confirm them.",
 }
 
+CHOSEN_BY_COUNT = (
+    "These photos were chosen by their count, so wrong records of other counts are missing, and no figure of verified "
+    "records tells how it would be on all."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
@@ -45,9 +50,12 @@ def verification(
     *,
     dataset_sha256: str,
     split: Split,
+    by_count: bool,
     bundle: Certificate | None,
 ) -> Verification:
     """Certify on the measured photos and, where it is from others, put the bundle's certificate to the test.
+
+    `by_count` says that the photos were chosen by their count, which the certificate then warns of.
 
     Raises `BadInput` where the certificate is for another number of counts than the model gives.
     """
@@ -58,7 +66,7 @@ def verification(
         prior_K,
         dataset_sha256=dataset_sha256,
         split=split,
-        note=CHOSEN_ON[split],
+        note=f"{CHOSEN_ON[split]} {CHOSEN_BY_COUNT}" if by_count else CHOSEN_ON[split],
     )
     checks = None
     if bundle is not None and (bundle.dataset_sha256, bundle.split) != (dataset_sha256, split):

@@ -1,6 +1,6 @@
 """What could be verified, as a section of the report of an evaluation and as lines for a terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from binsight.decision.certificate import BandCertificate, Certificate
 from binsight.decision.confirm import BandCheck
@@ -41,7 +41,7 @@ def verification_section(page: Page, found: Verification) -> None:
             [_check_row(check) for check in found.checks],
             caption="The thresholds of the bundle's certificate, which was made from other photos, on these. Intervals "
             "hold 95%. Confirmed: these photos by themselves show the bound to hold; broken: they show that it does "
-            "not; not contradicted: they are too few for either.",
+            "not; not contradicted: they are too few for either; not tried: they hold no wrong record of the band.",
         )
     page.text(METHOD)
 
@@ -57,14 +57,22 @@ def summary(found: Verification) -> Iterator[str]:
     elif not found.checks:
         yield "The bundle's certificate allows nothing to be verified."
     else:
-        broken = [check for check in found.checks if check.finding == "broken"]
-        named = ", ".join(f"{_counts(c.certified)} at {c.certified.alpha:.0%}" for c in broken)
-        yield (
-            f"The bundle's certificate does not hold on these photos: {named}."
-            if broken
-            else f"None of the {len(found.checks)} bounds of the bundle's certificate is exceeded on these photos "
-            "beyond chance."
-        )
+        yield _holds(found.checks)
+
+
+def _holds(checks: Sequence[BandCheck]) -> str:
+    """Whether a bundle's certificate holds on the measured photos."""
+    tried = [check for check in checks if check.finding != "not tried"]
+    broken = [check.certified for check in tried if check.finding == "broken"]
+    if not tried:
+        return "These photos hold no wrong record on which the bundle's certificate could be tried."
+    if broken:
+        named = ", ".join(f"{_counts(band)} at {band.alpha:.0%}" for band in broken)
+        return f"The bundle's certificate does not hold on these photos: {named}."
+    return (
+        f"None of the {len(tried)} bounds of the bundle's certificate that could be tried on these photos is exceeded "
+        "beyond chance."
+    )
 
 
 def _summary(certificate: Certificate, alpha: float) -> str:
@@ -73,13 +81,13 @@ def _summary(certificate: Certificate, alpha: float) -> str:
     head = f"If at most {alpha:.0%} of the records that are off by one may be verified, then "
     if not verified:
         return f"{head}no right record can."
-    shares = [f"{_brief(band.coverage)} of those of {_counts(band)}" for band in verified]
+    shares = [f"{brief(band.coverage)} of those of {_counts(band)}" for band in verified]
     none = [_counts(band) for band in at_alpha if band not in verified]
     tail = f", and none of those of {', '.join(none)}" if none else ""
     return f"{head}right records can: {', '.join(shares)}{tail}."
 
 
-def _brief(share: float) -> str:
+def brief(share: float) -> str:
     """Whole per cent, but no 0% of what is not nothing."""
     return f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
 
