@@ -2,11 +2,11 @@
 
 ```
 BUNDLE/
-├── bundle.json     the fields of `BundleSpec`, with a checksum of every other file
-├── model.onnx      images_BCHW (float32, any B) → log_probs_BK
-├── golden/         photos drawn by Binsight, and golden.json: the answers that they must get
-├── certificate.json  which records it may verify, read by the decision room; older bundles have none
-└── card.md         what the model was trained on, how good it is, what it must not be used for
+├── bundle.json       the fields of `BundleSpec`, with a checksum of every other file
+├── model.onnx        images_BCHW (float32, any B) → log_probs_BK
+├── golden/           photos drawn by Binsight, and golden.json: the answers that they must get
+├── certificate.json  which records it may verify, as the decision room reads it; older bundles have none
+└── card.md           what the model was trained on, how good it is, what it must not be used for
 ```
 A bundle's version is the checksum of its `bundle.json`: the same content has the same version anywhere.
 """
