@@ -10,13 +10,15 @@ import pytest
 from tests.dataset_support import real_dataset
 
 from binsight.counting import Bundle, Counter, default_bundle
-from binsight.counting.bundle import SPEC_NAME
+from binsight.counting.bundle import CERTIFICATE_NAME, SPEC_NAME
 from binsight.dataset.manifest import Dataset
-from binsight.errors import BadBundle, BadDataset, BadInput, GateFailed, MissingObject
+from binsight.decision.calibrate import temper
+from binsight.errors import BadBundle, BadCertificate, BadDataset, BadInput, GateFailed, MissingObject
 from binsight.imaging import images_BCHW, pixels_HWC
 from binsight.model import export as export_module
-from binsight.model.export import check_parity, export
+from binsight.model.export import certify_val, check_parity, export
 from binsight.model.pixels import cached_pixels
+from binsight.model.predictor import certificate_of, predictor
 from binsight.model.recipe import load_recipe
 from binsight.model.run import Run
 from binsight.model.train import train
@@ -77,9 +79,41 @@ def copy(bundle: Bundle, tmp_path: Path) -> Path:
 def test_a_bundle_is_whole(bundle: Bundle) -> None:
     on_disk = {path.relative_to(bundle.folder).as_posix() for path in bundle.folder.rglob("*") if path.is_file()}
     assert on_disk == {*bundle.spec.files, SPEC_NAME}
-    assert {"model.onnx", "card.md", "golden/golden.json"} <= on_disk
+    assert {"model.onnx", "card.md", "certificate.json", "golden/golden.json"} <= on_disk
     assert bundle.spec.preprocessing.fit == "letterbox"
     assert "CC BY-NC-SA" in (bundle.folder / "card.md").read_text()
+
+
+def test_a_bundle_holds_the_certificate_of_its_tempered_estimates_on_val(
+    run: Run, dataset: Dataset, bundle: Bundle
+) -> None:
+    found = certificate_of(predictor(bundle.folder))
+    assert found is not None
+    assert (found.dataset_sha256, found.split, found.num_photos) == (dataset.digest, "val", 200)
+    photos = dataset.select("val")
+    probs = temper(run.predict(dataset, photos), bundle.spec.temperature)
+    assert found == certify_val(probs, np.array([photo.count for photo in photos]), photos, dataset)
+    assert "chose the best epoch and the temperature too" in found.note
+    assert "## What may be verified" in (bundle.folder / "card.md").read_text()
+
+
+def test_a_certificate_that_was_tampered_with_is_refused_even_under_a_fresh_checksum(copy: Path) -> None:
+    spec, certificate = (json.loads((copy / name).read_text()) for name in (SPEC_NAME, CERTIFICATE_NAME))
+    certificate["bands"][0]["num_wrong"] += 1000
+    (copy / CERTIFICATE_NAME).write_text(json.dumps(certificate))
+    spec["files"][CERTIFICATE_NAME] = export_module.file_digest(copy / CERTIFICATE_NAME)
+    (copy / SPEC_NAME).write_text(json.dumps(spec))
+    with pytest.raises(BadCertificate, match=r"certificate\.json: band 0 at 0\.05: .* verify nothing by it"):
+        certificate_of(predictor(copy))
+
+
+def test_a_bundle_that_was_made_without_a_certificate_still_opens(copy: Path) -> None:
+    spec = json.loads((copy / SPEC_NAME).read_text())
+    (copy / CERTIFICATE_NAME).unlink()
+    del spec["files"][CERTIFICATE_NAME]
+    (copy / SPEC_NAME).write_text(json.dumps(spec))
+    assert Bundle.open(copy).certificate() is None
+    assert certificate_of(predictor(copy)) is None
 
 
 def test_no_file_of_a_bundle_tells_where_it_was_made(bundle: Bundle) -> None:
@@ -188,7 +222,7 @@ def test_another_dataset_than_the_runs_is_refused(run: Run, abid: Path, tmp_path
         export(run, tmp_path / "bundle", dataset=other)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "golden/drawn-03.jpg", "card.md"])
+@pytest.mark.parametrize("name", ["model.onnx", "golden/drawn-03.jpg", "card.md", "certificate.json"])
 def test_a_changed_file_is_named(copy: Path, name: str) -> None:
     with (copy / name).open("ab") as file:
         file.write(b"x")

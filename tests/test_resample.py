@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from binsight.decision.calibrate import temper
-from binsight.decision.resample import MIN_GROUPS, SCORE_NAMES, difference_intervals, score_intervals
+from binsight.decision.resample import (
+    MIN_GROUPS,
+    SCORE_NAMES,
+    difference_intervals,
+    score_intervals,
+    share_interval,
+)
 from binsight.decision.scores import PhotoScores, photo_scores, score
 
 
@@ -144,3 +150,28 @@ def test_groups_that_do_not_match_the_photos_are_refused() -> None:
         score_intervals(photos, ["a", "b"])
     with pytest.raises(ValueError, match="the same photos, but got 1 and 2"):
         difference_intervals(photos, photo_scores([[0.5, 0.5]] * 2, [0, 1]), ["a"])
+
+
+def test_a_share_has_the_interval_of_the_score_that_it_is() -> None:
+    probs, counts, groups = some_photos()
+    photos = photo_scores(probs, counts)
+    intervals = score_intervals(photos, groups)
+    assert intervals is not None
+    assert share_interval(photos.exact == 1, groups) == intervals["exact"]
+
+
+def test_a_share_of_all_or_none_is_bounded_by_the_number_of_chains() -> None:
+    """59 chains of two: what is missed by half of 5% at one end, exactly."""
+    groups = [str(i // 2) for i in range(118)]
+    end = 0.025 ** (1 / 59)
+    none, every = (share_interval(np.full(118, hit), groups) for hit in (False, True))
+    assert none is not None and every is not None
+    assert (none.low, none.high) == pytest.approx((0, 1 - end))
+    assert (every.low, every.high) == pytest.approx((end, 1))
+
+
+def test_a_share_of_too_few_chains_has_no_interval_and_takes_one_group_per_photo() -> None:
+    assert share_interval(np.array([True] * 9), [str(i) for i in range(9)]) is None
+    assert share_interval(np.array([], dtype=bool), []) is None
+    with pytest.raises(ValueError, match=r"one group per photo \(2\), but got 1"):
+        share_interval(np.array([True, False]), ["a"])

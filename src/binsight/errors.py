@@ -7,7 +7,8 @@ BinsightError
 │   ├── BadRecord                     a stock record that cannot be read
 │   ├── BadRecipe                     an unknown field or an impossible value
 │   ├── BadDataset                    a dataset folder that is damaged or not one
-│   └── BadBundle                     a bundle that is damaged, tampered with or of another format
+│   ├── BadBundle                     a bundle that is damaged, tampered with or of another format
+│   └── BadCertificate                a certificate that is damaged, or claims more than its own numbers carry
 ├── MissingObject (FileNotFoundError) a file, object or bucket that is not there
 │   └── MissingStore                  the bucket or folder itself, so that asking it for more is pointless
 ├── MissingExtra (ImportError)        a library that an optional part needs
@@ -55,6 +56,10 @@ class BadDataset(BadInput):
 
 class BadBundle(BadInput):
     """A bundle that is damaged, tampered with or of another format."""
+
+
+class BadCertificate(BadInput):
+    """A certificate that is damaged, or claims more than its own numbers carry."""
 
 
 class MissingObject(BinsightError, FileNotFoundError):

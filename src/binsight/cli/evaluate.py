@@ -50,28 +50,32 @@ def evaluate(
     """Measure a run or bundle on a dataset: a report.
 
     The result is a folder with an HTML report, metrics.json, metrics.csv and predictions.csv. Every figure has
-    a 95% interval, resampled by chain of bins, and the blind answers' figures beside it. Photos that cannot be
-    read are listed, and the command then ends non-zero. With --json it prints one line for each range of counts.
+    a 95% interval, resampled by chain of bins, and the blind answers' figures beside it. It also says which
+    records could be verified at a certified bound on how often a wrong one is, and what the certificate of a
+    bundle does on these photos. Photos that cannot be read are listed, and the command then ends non-zero. With
+    --json it prints one line for each range of counts.
     """
     require_extra("data", "evaluating")
     from binsight.dataset.manifest import Dataset
     from binsight.model.evaluate import evaluate as measure
     from binsight.model.evaluate import select
     from binsight.model.evaluation_files import check_out, ranges_json, write_evaluation
-    from binsight.model.predictor import predictor
+    from binsight.model.predictor import certificate_of, predictor
 
     opened = Dataset.open(dataset)
     selection = select(opened, split, conditions(where))  # type: ignore[arg-type]  # click checked the choice
     name = model.resolve().name
     out = out or Path(f"evaluation-{name}-{split}")
     check_out(out)
-    evaluation = measure(name, predictor(model), opened, selection, by=by or None)
+    asked = predictor(model)
+    evaluation = measure(name, asked, opened, selection, by=by or None, certificate=certificate_of(asked))
     page = write_evaluation(evaluation, out)
     if as_json:
         for line in ranges_json(evaluation.ranges):
             print_json(line)
     else:
         _print_ranges(evaluation)
+        _print_verifiable(evaluation)
         click.echo(f"report: {page}")
     unreadable = evaluation.predictions.unreadable
     if unreadable:
@@ -102,3 +106,10 @@ def _print_ranges(evaluation: "Evaluation") -> None:
             figure = with_interval(name, getattr(measured.scores, name), measured.intervals)
             blind = with_interval(name, getattr(measured.prior, name), None)
             click.echo(f"  {label:<10} {figure:<22} blind {blind}")
+
+
+def _print_verifiable(evaluation: "Evaluation") -> None:
+    from binsight.model.verification_page import summary
+
+    for line in summary(evaluation.verification):
+        click.echo(line)

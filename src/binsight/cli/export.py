@@ -21,8 +21,9 @@ def export(run: Path, bundle: Path, dataset: Path | None, name: str | None, as_j
     """Turn a run into a bundle: ONNX, self-contained, parity-checked.
 
     The result is a folder that `binsight count --model` takes and that needs no PyTorch: the network as ONNX
-    (any batch size), its preprocessing, a temperature fitted on the dataset's val photos, golden photos with
-    the answers they must get, a model card, and a checksum of every file. It is published only if PyTorch and
+    (any batch size), its preprocessing, a temperature fitted on the dataset's val photos, a certificate of the
+    records that it may verify, from the same photos, golden photos with the answers they must get, a model card,
+    and a checksum of every file. It is published only if PyTorch and
     ONNX Runtime agree within 0.0001 in every probability on 200 real photos.
     """
     require_extra("train", "exporting")

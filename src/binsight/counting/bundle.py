@@ -2,10 +2,11 @@
 
 ```
 BUNDLE/
-├── bundle.json     the fields of `BundleSpec`, with a checksum of every other file
-├── model.onnx      images_BCHW (float32, any B) → log_probs_BK
-├── golden/         photos drawn by Binsight, and golden.json: the answers that they must get
-└── card.md         what the model was trained on, how good it is, what it must not be used for
+├── bundle.json       the fields of `BundleSpec`, with a checksum of every other file
+├── model.onnx        images_BCHW (float32, any B) → log_probs_BK
+├── golden/           photos drawn by Binsight, and golden.json: the answers that they must get
+├── certificate.json  which records it may verify, as the decision room reads it; older bundles have none
+└── card.md           what the model was trained on, how good it is, what it must not be used for
 ```
 A bundle's version is the checksum of its `bundle.json`: the same content has the same version anywhere.
 """
@@ -26,6 +27,7 @@ from binsight.settings import settings
 SPEC_NAME = "bundle.json"
 MODEL_NAME = "model.onnx"
 GOLDEN_NAME = "golden/golden.json"
+CERTIFICATE_NAME = "certificate.json"
 DEFAULT_FOLDER = Path(__file__).parent / "default_bundle"
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -87,6 +89,12 @@ class Bundle:
             (answer["photo"], (self.folder / "golden" / answer["photo"]).read_bytes(), answer["probs"])
             for answer in answers
         ]
+
+    def certificate(self) -> bytes | None:
+        """The text of the certificate, for `decision.certificate.read_certificate`; None where it was made without."""
+        if CERTIFICATE_NAME not in self.spec.files:
+            return None
+        return (self.folder / CERTIFICATE_NAME).read_bytes()
 
 
 def _check_file(folder: Path, name: str, digest: str) -> None:

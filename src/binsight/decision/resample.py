@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from binsight.decision.scores import NUM_ECE_BINS, Floats, PhotoScores, confidence_bins
 
@@ -81,10 +82,34 @@ def difference_intervals(
     return _percentiles({name: our_drawn[name] - their_drawn[name] for name in SCORE_NAMES})
 
 
+def share_interval(
+    hits_B: npt.NDArray[np.bool_], groups: Sequence[str], *, num_draws: int = NUM_DRAWS, seed: int = SEED
+) -> Interval | None:
+    """A 95% interval for the share of photos that are hits, or None as `score_intervals`.
+
+    Where all photos are hits, or none is, every resample is the same and says nothing: the interval is then the
+    exact binomial one with chains, not photos, as trials.
+    """
+    _check_groups(groups, len(hits_B))
+    _, group_B = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
+    sums_GS = np.stack([np.bincount(group_B, hits_B), np.bincount(group_B)], axis=1).astype(np.float64)
+    if len(sums_GS) < MIN_GROUPS:
+        return None
+    if hits_B.all() or not hits_B.any():
+        far = ((1 - CONFIDENCE) / 2) ** (1 / len(sums_GS))
+        return Interval(low=far, high=1.0) if hits_B.all() else Interval(low=0.0, high=1 - far)
+    totals_DS = _drawn_totals(sums_GS, num_draws, seed)
+    return _percentiles({"share": totals_DS[:, 0] / totals_DS[:, 1]})["share"]
+
+
+def _check_groups(groups: Sequence[str], num_photos: int) -> None:
+    if len(groups) != num_photos:
+        raise ValueError(f"groups must name one group per photo ({num_photos}), but got {len(groups)}")
+
+
 def _group_sums(photos: PhotoScores, groups: Sequence[str]) -> Floats:
     """Sums by group, (G, 1 + 5 means + 1 squared error + 15 calibration gaps); groups in sorted order."""
-    if len(groups) != len(photos):
-        raise ValueError(f"groups must name one group per photo ({len(photos)}), but got {len(groups)}")
+    _check_groups(groups, len(photos))
     _, group_B = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
     num_groups = int(group_B.max()) + 1
     columns = [
@@ -128,7 +153,7 @@ def _figures(totals_DS: Floats) -> dict[str, Floats]:
 
 def _percentiles(drawn: dict[str, Floats]) -> dict[str, Interval]:
     tail = (1 - CONFIDENCE) / 2
-    ends = {name: np.quantile(drawn[name], [tail, 1 - tail]) for name in SCORE_NAMES}
+    ends = {name: np.quantile(values_D, [tail, 1 - tail]) for name, values_D in drawn.items()}
     return {name: Interval(low=float(low), high=float(high)) for name, (low, high) in ends.items()}
 
 

@@ -1,9 +1,13 @@
 """The model card inside every bundle: Markdown with the YAML head that model hubs read."""
 
+import textwrap
+
 from binsight.counting.bundle import BundleSpec
 from binsight.dataset.manifest import Dataset
+from binsight.decision.certificate import Certificate
 from binsight.model.batches import wanted_photos
 from binsight.model.run import Run
+from binsight.model.verification_page import brief
 
 TEMPLATE = """\
 ---
@@ -31,14 +35,35 @@ On the {num_val:,} `val` photos, on which the best epoch and the temperature {te
 other photos are lower; `binsight evaluate` on `test` measures them): exact {exact:.1%}, within one {within_one:.1%},
 mean absolute error {mae:.2f} items, ranked probability score {rps:.3f} items, expected calibration error {ece:.1%}.
 
+## What may be verified
+{verified}
+
 ## Limits
-Counts above five are seldom exact. Photos unlike those it was trained on (other bins, other cameras) need figures of
-their own before anyone relies on it. It has no certificate: nothing may be verified automatically by it.
+Counts above five are seldom exact. Photos unlike those it was trained on (other bins, other cameras) need figures and
+a certificate of their own before anyone relies on it.
 """
 
+VERIFIED = """\
+A record may be verified without a person where its recorded count is in this table and the model gives that count at
+least the probability stated. Then, of the records that are off by one, at most the share stated is verified by
+mistake; each line holds by itself with {confidence:.0%} confidence.
 
-def render_card(spec: BundleSpec, run: Run, dataset: Dataset) -> str:
-    """The card of a bundle, from its spec, its run and its dataset."""
+| recorded count | wrong records verified | needed probability | right records verified | wrong records tried |
+|---|---|---|---|---|
+{rows}
+
+Any other record, and any count that is not in the table, is for a person: nothing may be verified there. Lines that
+share a count are alternatives; fix one of them beforehand.
+
+{note}"""
+
+UNVERIFIED = """\
+Nothing: its certificate allows no record to be verified without a person. Why, band by band, stands in
+`certificate.json`."""
+
+
+def render_card(spec: BundleSpec, run: Run, dataset: Dataset, certificate: Certificate) -> str:
+    """The card of a bundle, from its spec, its run, its dataset and its certificate."""
     val = spec.figures["val"]
     return TEMPLATE.format(
         name=spec.name,
@@ -54,5 +79,19 @@ def render_card(spec: BundleSpec, run: Run, dataset: Dataset) -> str:
         digest=dataset.digest[:12],
         num_val=val["num_photos"],
         temperature=spec.temperature,
+        verified=verified_text(certificate),
         **{name: val[name] for name in ("exact", "within_one", "mae", "rps", "ece")},
     )
+
+
+def verified_text(certificate: Certificate) -> str:
+    """What may be verified by the model, in plain words: the lines under which any right record would be."""
+    rows = [
+        f"| {band.name.replace('-', '–')} | at most {band.alpha:.0%} | {band.threshold:.4g} | {brief(band.coverage)} "
+        f"of {band.num_right:,} | {band.num_accepted} of {band.num_wrong:,} passed |"
+        for band in certificate.verifying
+    ]
+    if not rows:
+        return UNVERIFIED
+    note = textwrap.fill(certificate.note, width=116)
+    return VERIFIED.format(confidence=1 - certificate.delta, rows="\n".join(rows), note=note)

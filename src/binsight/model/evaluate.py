@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from binsight.dataset.manifest import Dataset, LabelledPhoto, Split, further_columns
+from binsight.decision.certificate import Certificate
 from binsight.decision.measures import Measured, Range, count_prior, measure, measure_ranges
 from binsight.decision.scores import Floats, PhotoScores, photo_scores
 from binsight.errors import BadInput
 from binsight.model.predictor import Predictions, Predictor, predict_all
+from binsight.model.verification import Verification, verification
 
 DEFAULT_BY = "kind"
 """The column that slices a report where the dataset has it and no other is asked for."""
@@ -118,6 +120,7 @@ class Evaluation:
     ranges: dict[Range, Measured]
     by_count: dict[int, Measured]
     by: dict[str, dict[str, dict[Range, Measured]]]
+    verification: Verification
 
     @property
     def num_counts(self) -> int:
@@ -130,12 +133,19 @@ class Evaluation:
 
 
 def evaluate(
-    name: str, model: Predictor, dataset: Dataset, selection: Selection, *, by: Sequence[str] | None = None
+    name: str,
+    model: Predictor,
+    dataset: Dataset,
+    selection: Selection,
+    *,
+    by: Sequence[str] | None = None,
+    certificate: Certificate | None = None,
 ) -> Evaluation:
     """Ask the model about the selected photos and measure its answers.
 
     `by` names the columns whose values are measured apart; without it, `kind` where the dataset has it.
-    Raises `BadInput` for a column that does not exist or has too many values, and as `predict_all` does.
+    `certificate` is the bundle's, to be tested on these photos. Raises `BadInput` for a column that does not exist
+    or has too many values, and as `predict_all` and `verification` do.
     """
     by = _sliceable(dataset, selection.photos, by)
     predictions = predict_all(model, dataset, selection.photos)
@@ -169,6 +179,14 @@ def evaluate(
         ranges=ranges_where(list(range(len(counts_B)))),
         by_count=by_count,
         by=by_value,
+        verification=verification(
+            predictions,
+            prior_K,
+            dataset_sha256=dataset.digest,
+            split=selection.split,
+            by_count="count" in selection.where,
+            bundle=certificate,
+        ),
     )
 
 

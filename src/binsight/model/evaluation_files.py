@@ -96,6 +96,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
             column: {value: ranges_json(ranges) for value, ranges in values.items()}
             for column, values in evaluation.by.items()
         },
+        "verification": evaluation.verification.as_json(),
     }
 
 

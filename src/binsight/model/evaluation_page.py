@@ -11,6 +11,7 @@ from binsight.decision.resample import Interval
 from binsight.imaging import decode_photo
 from binsight.model import evaluation_plots as plots
 from binsight.model.evaluate import Evaluation
+from binsight.model.verification_page import verification_section
 from binsight.report import Page
 from binsight.report.page import Tile
 
@@ -39,6 +40,7 @@ def evaluation_page(evaluation: Evaluation) -> Page:
     _ranges(page, evaluation)
     _by_count(page, evaluation)
     _sureness(page, evaluation)
+    verification_section(page, evaluation.verification)
     for column, values in evaluation.by.items():
         _by_column(page, evaluation, column, values)
     _examples(page, evaluation)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from binsight.counting.bundle import CERTIFICATE_NAME
 from binsight.dataset.manifest import Dataset, LabelledPhoto
+from binsight.decision.certificate import Certificate, read_certificate
 from binsight.decision.scores import Floats, checked_probs
 from binsight.errors import BadDataset, BadInput, BadPhoto, MissingExtra, MissingObject
 from binsight.imaging import Preprocessing, pixels_HWC
@@ -89,6 +91,18 @@ def predictor(model: Path) -> Predictor:
         f"{model} must hold {BUNDLE_MARKER} (a bundle) or {RUN_MARKER} (a run), but holds neither; "
         "make one with: binsight train, binsight export"
     )
+
+
+def certificate_of(model: Predictor) -> Certificate | None:
+    """The certificate in a bundle; None for a run and for a bundle that was made without one.
+
+    Raises `BadCertificate` for one that does not hold together.
+    """
+    if not isinstance(model, BundlePredictor):
+        return None
+    bundle = model.counter.bundle
+    data = bundle.certificate()
+    return None if data is None else read_certificate(data, name=str(bundle.folder / CERTIFICATE_NAME))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

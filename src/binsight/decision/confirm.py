@@ -1,0 +1,98 @@
+"""A certificate's thresholds on photos that it was not made from: what they verify there. Pure functions.
+
+A model is chosen and tempered on some photos, and certified on the same where there are no others. Photos that chose
+nothing then say whether the bound holds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from binsight.decision.certificate import Band, BandCertificate, Certificate
+from binsight.decision.certify import coverage_of, in_band, one_a_chain, upper_bounds
+from binsight.decision.resample import CONFIDENCE, Interval
+from binsight.decision.scores import checked_counts, checked_probs
+
+Finding = Literal["confirmed", "not contradicted", "broken", "not tried"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BandCheck:
+    """What one certified threshold does on other photos.
+
+    `false_accepts` is the share of wrong records accepted, one a chain as in `certify.py`, with the exact 95%
+    interval; None where there is no wrong record. `coverage` is the share of right records accepted.
+    """
+
+    certified: BandCertificate
+    num_wrong: int
+    num_accepted: int
+    false_accepts: float | None
+    false_accepts_interval: Interval
+    num_right: int
+    coverage: float
+    coverage_interval: Interval | None
+
+    @property
+    def finding(self) -> Finding:
+        """Whether these photos by themselves show the bound to hold, show it not to, or are too few for either."""
+        if not self.num_wrong:
+            return "not tried"
+        if self.false_accepts_interval.low > self.certified.alpha:
+            return "broken"
+        return "confirmed" if self.false_accepts_interval.high <= self.certified.alpha else "not contradicted"
+
+    def as_json(self) -> dict[str, Any]:
+        """The band, the bound and the threshold, and what they did."""
+        certified = {name: getattr(self.certified, name) for name in ("low", "high", "alpha", "threshold")}
+        measured = asdict(self)
+        del measured["certified"]
+        return certified | measured | {"finding": self.finding}
+
+
+def confirm(
+    certificate: Certificate, probs_BK: npt.ArrayLike, counts_B: npt.ArrayLike, groups: Sequence[str]
+) -> tuple[BandCheck, ...]:
+    """Apply every certified threshold to these photos.
+
+    Raises `ValueError` where the arrays do not fit together or the certificate is for another number of counts.
+    """
+    probs = checked_probs(probs_BK)
+    counts = checked_counts(counts_B, num_photos=len(probs))
+    if len(groups) != len(probs):
+        raise ValueError(f"groups must name one group per photo ({len(probs)}), but got {len(groups)}")
+    if certificate.num_counts != probs.shape[1]:
+        raise ValueError(
+            f"the certificate is for estimates of {certificate.num_counts} counts, but these have {probs.shape[1]}"
+        )
+    checks = []
+    for certified in certificate.certified:
+        assert certified.threshold is not None
+        band = Band(certified.low, certified.high)
+        drawn = one_a_chain(probs, counts, groups, band, seed=certificate.seed)
+        num_accepted = int((probs[drawn.photo_W, drawn.recorded_W] >= certified.threshold).sum())
+        coverage, interval = coverage_of(certified.threshold, probs, counts, groups, band)
+        checks.append(
+            BandCheck(
+                certified=certified,
+                num_wrong=len(drawn),
+                num_accepted=num_accepted,
+                false_accepts=num_accepted / len(drawn) if len(drawn) else None,
+                false_accepts_interval=binomial_interval(num_accepted, len(drawn)),
+                num_right=int(in_band(counts, band).sum()),
+                coverage=coverage,
+                coverage_interval=interval,
+            )
+        )
+    return tuple(checks)
+
+
+def binomial_interval(num_accepted: int, num_cases: int) -> Interval:
+    """The exact 95% interval of Clopper and Pearson; all of 0 to 1 without cases."""
+    # Acceptances and refusals are bounded alike, half of what may be missed at either end.
+    either = np.array([num_accepted, num_cases - num_accepted], dtype=np.int64)
+    accepted, refused = upper_bounds(either, num_cases, delta=(1 - CONFIDENCE) / 2).tolist()
+    return Interval(low=1 - refused, high=accepted)

@@ -1,0 +1,79 @@
+"""Which records a model could verify on the measured photos: thresholds certified there, and a bundle's own."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from binsight.dataset.manifest import Split
+from binsight.decision.certificate import Certificate
+from binsight.decision.certify import certify
+from binsight.decision.confirm import BandCheck, confirm
+from binsight.decision.scores import Floats
+from binsight.errors import BadInput
+from binsight.model.predictor import Predictions
+
+CHOSEN_ON: dict[Split, str] = {
+    "train": "The model has learned from these photos, so their thresholds are of no use on others.",
+    "val": "Such photos chose the model too; confirm these thresholds on photos that chose nothing.",
+    "test": "Thresholds found here have looked at the counts of these photos: other photos must confirm them.",
+}
+
+CHOSEN_BY_COUNT = (
+    "These photos were chosen by their count, so wrong records of other counts are missing, and no figure of verified "
+    "records tells how it would be on all."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """`here` is certified on the measured photos themselves; `checks` is what the bundle's certificate does on them.
+
+    `bundle` is None for a run and for a bundle without a certificate. `checks` is None where there is no `bundle`, or
+    where its certificate is from these very photos, which cannot confirm it.
+    """
+
+    here: Certificate
+    bundle: Certificate | None
+    checks: tuple[BandCheck, ...] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Both certificates, and what the bundle's does here."""
+        return {
+            "certified_on_these_photos": self.here.as_json(),
+            "bundle_certificate": None if self.bundle is None else self.bundle.as_json(),
+            "bundle_on_these_photos": None if self.checks is None else [check.as_json() for check in self.checks],
+        }
+
+
+def verification(
+    predictions: Predictions,
+    prior_K: Floats,
+    *,
+    dataset_sha256: str,
+    split: Split,
+    by_count: bool,
+    bundle: Certificate | None,
+) -> Verification:
+    """Certify on the measured photos and, where it is from others, put the bundle's certificate to the test.
+
+    `by_count` says that the photos were chosen by their count, which the certificate then warns of.
+
+    Raises `BadInput` where the certificate is for another number of counts than the model gives.
+    """
+    here = certify(
+        predictions.probs_BK,
+        predictions.counts_B,
+        predictions.groups,
+        prior_K,
+        dataset_sha256=dataset_sha256,
+        split=split,
+        note=f"{CHOSEN_ON[split]} {CHOSEN_BY_COUNT}" if by_count else CHOSEN_ON[split],
+    )
+    checks = None
+    if bundle is not None and (bundle.dataset_sha256, bundle.split) != (dataset_sha256, split):
+        if bundle.num_counts != here.num_counts:
+            raise BadInput(
+                f"the bundle's certificate must be for its {here.num_counts} counts, but is for {bundle.num_counts}; "
+                "export the bundle again"
+            )
+        checks = confirm(bundle, predictions.probs_BK, predictions.counts_B, predictions.groups)
+    return Verification(here=here, bundle=bundle, checks=checks)
