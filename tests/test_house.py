@@ -206,6 +206,7 @@ def test_public_names_are_there_and_documented(room: str) -> None:
     [
         ("data inspect bins", "data"),
         ("data prepare bins dataset", "data"),
+        ("data suspects dataset recipe.toml", "train"),
         ("evaluate bundle dataset", "data"),
         ("train recipe.toml", "train"),
         ("export run bundle", "train"),

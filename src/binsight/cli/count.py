@@ -1,19 +1,32 @@
 """`binsight count`."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from binsight.cli.options import count_line, json_option, print_json
 from binsight.records import CountEstimate, CountFailure
 
+if TYPE_CHECKING:
+    from binsight.counting import Counter
+    from binsight.counting.counter import PhotoBytes
+
+Result = tuple[CountEstimate | CountFailure, Path | None]
+
 
 @click.command()
 @click.argument("photos", nargs=-1, required=True)
 @click.option("--model", type=click.Path(path_type=Path), help="Bundle to count with.  [default: the shipped one]")
 @click.option("--read-labels", is_flag=True, help="Also read the bin's label in each photo; about twice the work.")
+@click.option(
+    "--heatmap",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder for a picture of each photo that shows where the model looked; seconds a photo.",
+)
 @click.option("--endpoint-url", help="Address of an S3-compatible server for s3:// URLs.")
 @click.option("--anonymous", is_flag=True, help="Send unsigned requests, for public buckets.")
 @json_option
@@ -21,6 +34,7 @@ def count(
     photos: tuple[str, ...],
     model: Path | None,
     read_labels: bool,
+    heatmap: Path | None,
     endpoint_url: str | None,
     anonymous: bool,
     as_json: bool,
@@ -34,6 +48,10 @@ def count(
     {"photo", "count", "probs", "interval", "bin_label", "flags"}, where probs[n] = p(n) and the last entry
     stands for this many or more. A photo that cannot be counted has "error" instead; the others are counted,
     and the command ends non-zero.
+
+    With --heatmap, DIR gets a picture of each photo that was counted: the photo beside itself with those parts lit
+    up that change the estimate when they are covered. They are where the model looked, and no proof of items
+    there. Each JSON line then has "heatmap", the picture's path, as well.
     """
     from binsight.counting import Counter, default_bundle
     from binsight.counting.sources import find_photos
@@ -41,22 +59,35 @@ def count(
 
     counter = Counter.load(model or default_bundle())
     found = find_photos(photos, endpoint_url=endpoint_url, anonymous=anonymous)
-    results = counter.count(found, read_labels=read_labels)
+    results = _results(counter, found, heatmap, read_labels)
     with progress_bar("photos") as bar:
         num_failed = _print_all(bar.track(results, description="count"), as_json)
+    if heatmap and not as_json:
+        click.echo(f"where the model looked: {heatmap}")
     if num_failed:
         click.echo(f"error: {num_failed} photos could not be counted; each is named above", err=True)
         sys.exit(1)
 
 
-def _print_all(results: Iterable[CountEstimate | CountFailure], as_json: bool) -> int:
+def _results(
+    counter: "Counter", photos: "Iterable[tuple[str, PhotoBytes]]", heatmap: Path | None, read_labels: bool
+) -> Iterator[Result]:
+    """Every result and, where heat maps are wanted and it was counted, its picture."""
+    if heatmap is None:
+        return ((result, None) for result in counter.count(photos, read_labels=read_labels))
+    from binsight.counting.heatmap_files import count_with_heatmaps
+
+    return count_with_heatmaps(counter, photos, heatmap, read_labels=read_labels)
+
+
+def _print_all(results: Iterable[Result], as_json: bool) -> int:
     num_failed = 0
     if not as_json:
         click.echo(f"{'count':>5}  {'90%':>7}  {'p':>4}  photo")
-    for result in results:
+    for result, picture in results:
         num_failed += isinstance(result, CountFailure)
         if as_json:
-            print_json(count_line(result))
+            print_json(count_line(result) | ({"heatmap": str(picture)} if picture else {}))
         else:
             click.echo(_row(result))
     return num_failed

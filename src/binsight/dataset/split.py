@@ -68,13 +68,18 @@ def assign(
 
 def hashed_split(chain: str, *, shares: Shares, seed: int) -> Split:
     """The split of a chain: its keyed hash, as a number in [0, 1), laid against the shares."""
-    digest = blake2b(chain.encode(), key=str(seed).encode(), digest_size=8).digest()
-    position, upper = int.from_bytes(digest) / 2**64, 0.0
+    position, upper = hashed_position(chain, key=str(seed)), 0.0
     for split in SPLITS:
         upper += shares[split]
         if position < upper:
             return split
     return next(split for split in reversed(SPLITS) if shares[split])  # shares add up to 1 but for rounding
+
+
+def hashed_position(chain: str, *, key: str) -> float:
+    """A number in [0, 1) that nothing but the chain's name and the key decide; other keys give unrelated numbers."""
+    digest = blake2b(chain.encode(), key=key.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64
 
 
 def crossing(links: Iterable[Link], split_of: Mapping[str, Split]) -> list[Link]:

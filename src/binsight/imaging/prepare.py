@@ -56,13 +56,21 @@ def fit_square(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     size = preprocessing.size
     if preprocessing.fit == "squash":
         return image.resize((size, size), Image.Resampling.BILINEAR)
-    scale = size / max(image.size)
-    width, height = (max(1, round(side * scale)) for side in image.size)
+    left, top, right, bottom = photo_box_xyxy(image.size, preprocessing)
     square = Image.new("RGB", (size, size), preprocessing.padding_rgb)
-    square.paste(
-        image.resize((width, height), Image.Resampling.BILINEAR), ((size - width) // 2, (size - height) // 2)
-    )
+    square.paste(image.resize((right - left, bottom - top), Image.Resampling.BILINEAR), (left, top))
     return square
+
+
+def photo_box_xyxy(photo_wh: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int, int, int]:
+    """Where in the square a photo of this width and height comes to lie: all of it, or between the padding."""
+    size = preprocessing.size
+    if preprocessing.fit == "squash":
+        return 0, 0, size, size
+    scale = size / max(photo_wh)
+    width, height = (max(1, round(side * scale)) for side in photo_wh)
+    left, top = (size - width) // 2, (size - height) // 2
+    return left, top, left + width, top + height
 
 
 def images_BCHW(pixels_BHWC: Pixels, preprocessing: Preprocessing) -> Images:

@@ -25,9 +25,9 @@ def wanted_photos(dataset: Dataset, recipe: Recipe, split: Split) -> tuple[Label
     Raises `BadDataset` where they are fewer than two.
     """
     data = recipe.data
-    chosen = dataset.select(split, where=lambda photo: _matches(photo, data.where))
+    chosen = dataset.select(split, where=lambda photo: matches(photo, data.where))
     if split != "train":
-        chosen = tuple(photo for photo in chosen if _matches(photo, data.natural))
+        chosen = tuple(photo for photo in chosen if matches(photo, data.natural))
     if split == "train" and recipe.data.most is not None and recipe.data.most < len(chosen):
         kept = np.random.default_rng(recipe.seed).choice(len(chosen), recipe.data.most, replace=False)
         chosen = tuple(chosen[index] for index in sorted(kept))
@@ -47,7 +47,7 @@ class Photos:
     def __init__(self, dataset: Dataset, recipe: Recipe, split: Split) -> None:
         chosen = wanted_photos(dataset, recipe, split)
         self.counts: npt.NDArray[np.int64] = np.array([photo.count for photo in chosen])
-        self.is_natural = np.array([_matches(photo, recipe.data.natural) for photo in chosen])
+        self.is_natural = np.array([matches(photo, recipe.data.natural) for photo in chosen])
         if not self.is_natural.any():
             raise BadDataset(f"{dataset.folder} has no {split} photo of those that data.natural asks for")
         self.chosen = chosen
@@ -70,7 +70,8 @@ class Photos:
         return standard_NA.astype(np.float32)
 
 
-def _matches(photo: LabelledPhoto, where: Mapping[str, Sequence[str]]) -> bool:
+def matches(photo: LabelledPhoto, where: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the photo has one of the wanted values in every column named."""
     return all(photo.extras.get(column) in values for column, values in where.items())
 
 
