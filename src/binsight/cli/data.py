@@ -17,4 +17,4 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def data() -> None:
-    """Fetch, inspect and prepare photos and records."""
+    """Fetch, inspect and prepare photos and records; find doubtful ones."""
