@@ -12,6 +12,8 @@ import pytest
 from hypothesis import settings
 from tests.s3_server import PUBLIC_BUCKET, S3Server, abid_objects, running_s3_server
 
+from binsight.settings import settings as binsight_settings
+
 # A shell that runs the tests in the background has its children ignore Ctrl-C, and theirs would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -30,6 +32,13 @@ def abid() -> Path:
     if not (ABID / "labels.csv").is_file():
         pytest.skip("the real photos (../shared/abid) are not here")
     return ABID
+
+
+@pytest.fixture
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoded pixels are kept for the tests alone."""
+    monkeypatch.setenv("BINSIGHT_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+    binsight_settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -295,7 +295,7 @@ def test_a_folder_that_is_a_file_is_one_sentence(
     (tmp_path / "1.png").write_bytes(small_png())
     done = run_count(tmp_path / "1.png", "--heatmap", tmp_path / name)
     assert isinstance(done.exception, BadInput)
-    assert "must be a folder for heat maps, but a file is in its way" in str(done.exception)
+    assert "must be a folder, but a file is in its way" in str(done.exception)
     assert (tmp_path / "file").read_text() == "years of work"
 
 

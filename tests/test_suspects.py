@@ -24,7 +24,7 @@ from binsight.decision.suspects import record_doubts, record_probs
 from binsight.errors import BadDataset, BadInput, BadRecipe, MissingObject, Stopped
 from binsight.model import suspects as module
 from binsight.model.recipe import Recipe, load_recipe
-from binsight.model.suspects import Search, Suspect, find_suspects, rows
+from binsight.model.suspects import Suspect, SuspectSearch, find_suspects, rows
 from binsight.model.suspects_page import caption, suspects_page
 from binsight.model.train import Trainer
 from binsight.settings import settings
@@ -115,8 +115,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def search(dataset: Dataset, file: Path) -> Search:
-    return Search(dataset=dataset, recipe=load_recipe(file), num_folds=NUM_FOLDS)
+def search(dataset: Dataset, file: Path) -> SuspectSearch:
+    return SuspectSearch(dataset=dataset, recipe=load_recipe(file), num_folds=NUM_FOLDS)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(search: Search, out: Path) -> tuple[Suspect, ...]:
+def found(search: SuspectSearch, out: Path) -> tuple[Suspect, ...]:
     return find_suspects(search, out)
 
 
@@ -219,14 +219,14 @@ def test_no_photo_is_judged_by_a_network_that_saw_its_chain(found: Sequence[Susp
         assert len(seen) > 20 and suspect.photo.group not in seen
 
 
-def test_a_fold_holds_no_photo_but_reads_them_all(search: Search, found: object, out: Path) -> None:
+def test_a_fold_holds_no_photo_but_reads_them_all(search: SuspectSearch, found: object, out: Path) -> None:
     fold = Dataset.open(out / "folds" / "0" / "dataset")
     assert sorted(path.name for path in fold.folder.iterdir()) == ["dataset.json", "manifest.parquet", "photos"]
     fold.verify()
 
 
 def test_only_what_is_missing_is_trained_and_the_result_is_that_of_a_search_never_stopped(
-    search: Search, found: Sequence[Suspect], out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    search: SuspectSearch, found: Sequence[Suspect], out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pause, trained, train = Trainer._pause, [], module.train
 
@@ -255,20 +255,22 @@ def test_only_what_is_missing_is_trained_and_the_result_is_that_of_a_search_neve
 
 
 def test_another_search_does_not_touch_what_is_there(
-    search: Search, found: object, dataset: Dataset, file: Path, out: Path
+    search: SuspectSearch, found: object, dataset: Dataset, file: Path, out: Path
 ) -> None:
-    other = Search(dataset=dataset, recipe=load_recipe(file, ["training.epochs=9"]), num_folds=NUM_FOLDS, seed=4)
+    other = SuspectSearch(
+        dataset=dataset, recipe=load_recipe(file, ["training.epochs=9"]), num_folds=NUM_FOLDS, seed=4
+    )
     with pytest.raises(BadInput, match="holds a search with another seed and another recipe; name another folder"):
         find_suspects(other, out)
 
 
 def test_a_dataset_that_moved_is_the_same_search(
-    search: Search, found: Sequence[Suspect], out: Path, tmp_path: Path
+    search: SuspectSearch, found: Sequence[Suspect], out: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(search.dataset.folder, tmp_path / "moved")
     shutil.copytree(out, tmp_path / "out", symlinks=True)
     (tmp_path / "out" / "folds" / "2" / "estimates.npy").unlink()
-    moved = Search(
+    moved = SuspectSearch(
         dataset=Dataset.open(tmp_path / "moved"),
         recipe=search.recipe.model_copy(
             update={"data": search.recipe.data.model_copy(update={"dataset": tmp_path / "moved"})}
@@ -296,7 +298,7 @@ def test_a_network_that_knows_the_photos_already_is_refused(
 # The page and the command
 
 
-def test_the_page_shows_what_the_csv_says(search: Search, found: Sequence[Suspect], tmp_path: Path) -> None:
+def test_the_page_shows_what_the_csv_says(search: SuspectSearch, found: Sequence[Suspect], tmp_path: Path) -> None:
     html = suspects_page(search, found, top=6).write(tmp_path).read_text()
     with (tmp_path / "suspects.csv").open(newline="") as lines:
         table = list(csv.DictReader(lines))
@@ -313,7 +315,7 @@ def test_the_page_shows_what_the_csv_says(search: Search, found: Sequence[Suspec
 
 
 def test_the_command_goes_on_from_there_and_prints_what_the_page_shows(
-    search: Search, found: Sequence[Suspect], file: Path, out: Path
+    search: SuspectSearch, found: Sequence[Suspect], file: Path, out: Path
 ) -> None:
     arguments = [search.dataset.folder, file, "--folds", NUM_FOLDS, "--top", 5, "--out", out]
     done = run_suspects(*arguments, "--json")
@@ -331,8 +333,8 @@ def test_test_photos_are_judged_only_where_asked_for_and_others_never_where_the_
 ) -> None:
     recipe = load_recipe(file)
     south = load_recipe(file, ["data.where={site=['south']}"])
-    assert {p.split for p in Search(dataset=dataset, recipe=recipe).photos} == {"train", "val"}
-    whole = Search(dataset=dataset, recipe=south, splits=("train", "val", "test")).photos
+    assert {p.split for p in SuspectSearch(dataset=dataset, recipe=recipe).photos} == {"train", "val"}
+    whole = SuspectSearch(dataset=dataset, recipe=south, splits=("train", "val", "test")).photos
     assert whole == dataset.select(where=lambda photo: photo.extras["site"] == "south")
 
 
@@ -361,7 +363,7 @@ def test_bad_inputs_are_one_sentence(dataset: Dataset, file: Path, tmp_path: Pat
 
 
 def test_a_fold_whose_estimates_were_damaged_is_named(
-    search: Search, found: object, out: Path, tmp_path: Path
+    search: SuspectSearch, found: object, out: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(out, tmp_path / "out", symlinks=True)
     (tmp_path / "out" / "folds" / "1" / "estimates.npy").write_bytes(b"")
@@ -375,4 +377,4 @@ def test_a_photo_that_vanished_is_named(file: Path, tmp_path: Path) -> None:
     made = toy_dataset(tmp_path / "toy")
     (made.folder / made.photos[3].file).unlink()
     with pytest.raises(BadDataset, match="003"):
-        find_suspects(Search(dataset=made, recipe=load_recipe(file), num_folds=2, seed=9), tmp_path / "out")
+        find_suspects(SuspectSearch(dataset=made, recipe=load_recipe(file), num_folds=2, seed=9), tmp_path / "out")

@@ -19,18 +19,13 @@ from binsight.model.recipe import Recipe
 from binsight.model.run import Run
 from binsight.model.teachers import TAUGHT_NAME, ask_teachers, taught_NK
 from binsight.model.train import train
-from binsight.settings import settings
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(scope="module")
 def dataset(abid: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return real_dataset(abid, tmp_path_factory.mktemp("dataset"), {"train": 48, "val": 16})
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BINSIGHT_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
-    settings.cache_clear()
 
 
 def a_recipe(folder: Path, *, name: str = "tiny", max_count: int = 20, **training: object) -> Recipe:

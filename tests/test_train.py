@@ -24,6 +24,8 @@ from binsight.model.run import Run
 from binsight.model.train import Trainer, train
 from binsight.settings import settings
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 RECIPE = """
 name = "tiny"
 seed = 3
@@ -50,12 +52,6 @@ ema_decay = 0.9
 @pytest.fixture(scope="module")
 def dataset(abid: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return real_dataset(abid, tmp_path_factory.mktemp("dataset"), {"train": 96, "val": 40})
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BINSIGHT_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
-    settings.cache_clear()
 
 
 @pytest.fixture

@@ -30,7 +30,8 @@ from binsight.model.search import SearchFile, load_search
 from binsight.model.train import Trainer
 from binsight.model.tune import REASON, open_study, trial_folder, tune
 from binsight.model.tune_report import done_trials, importances
-from binsight.settings import settings
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 SEARCH = """
 name = "small"
@@ -55,12 +56,6 @@ pruner = "none"
 @pytest.fixture(scope="module")
 def dataset(abid: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return real_dataset(abid, tmp_path_factory.mktemp("dataset"), {"train": 32, "val": 16})
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BINSIGHT_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
-    settings.cache_clear()
 
 
 @pytest.fixture

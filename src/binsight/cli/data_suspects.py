@@ -63,11 +63,11 @@ def suspects(
     require_extra("train", "judging records by networks that never saw them")
     from binsight.dataset.manifest import Dataset
     from binsight.model.recipe import load_recipe
-    from binsight.model.suspects import Search, find_suspects, rows
+    from binsight.model.suspects import SuspectSearch, find_suspects, rows
     from binsight.model.suspects_page import suspects_page
 
     quoted = json.dumps(str(dataset), ensure_ascii=False)  # TOML's strings are JSON's
-    search = Search(
+    search = SuspectSearch(
         dataset=Dataset.open(dataset),
         recipe=load_recipe(recipe, [*overrides, f"data.dataset={quoted}"]),
         splits=SPLITS[split],  # type: ignore[arg-type]  # click checked the choice

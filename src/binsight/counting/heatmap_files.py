@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from binsight.counting.counter import Counter, PhotoBytes
 from binsight.counting.heatmap import occlusion_map
 from binsight.counting.heatmap_picture import caption_lines, draw_heatmap
-from binsight.errors import BadInput, BadPhoto, MissingObject, StorageFailure
+from binsight.errors import BadPhoto, MissingObject
 from binsight.imaging import decode_photo
 from binsight.imaging.prepare import OVERSAMPLING
 from binsight.records import CountEstimate, CountFailure
-from binsight.storage.files import written_whole
+from binsight.storage.files import make_folder, written_whole
 
 QUALITY = 90
 MOST_LETTERS = 80
@@ -39,16 +39,6 @@ def count_with_heatmaps(
     for result in counter.count(remembered(), read_labels=read_labels):
         photo = begun.popleft()
         yield (result, None) if isinstance(result, CountFailure) else _drawn(counter, photo, result, folder)
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder of the heat maps. Raises `BadInput` where it is a file, `StorageFailure` where it cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise BadInput(f"{folder} must be a folder for heat maps, but a file is in its way; name another") from None
-    except OSError as error:
-        raise StorageFailure(f"{folder} cannot be made ({error.strerror}); choose another folder") from None
 
 
 def heatmap_name(photo: str) -> str:

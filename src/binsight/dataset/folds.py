@@ -21,7 +21,7 @@ from pathlib import Path
 from binsight.dataset.manifest import MANIFEST_NAME, SUMMARY_NAME, Dataset, LabelledPhoto, Split, write_manifest
 from binsight.dataset.split import hashed_position
 from binsight.errors import BadInput, StorageFailure
-from binsight.storage.files import written_whole
+from binsight.storage.files import make_folder, written_whole
 
 PHOTOS_NAME = "photos"
 
@@ -70,8 +70,8 @@ def fold_photos(
 def write_fold(dataset: Dataset, photos: tuple[LabelledPhoto, ...], folder: Path, **about: object) -> None:
     """Write photos of a dataset, split anew, as a dataset of links. Raises `StorageFailure` where the disk fails."""
     link = folder / PHOTOS_NAME
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)  # the dataset may have moved since
         link.symlink_to(os.path.relpath(dataset.folder.resolve(), folder.resolve()), target_is_directory=True)
     except OSError as error:

@@ -33,14 +33,14 @@ from binsight.model.predictor import predict_all, predictor
 from binsight.model.recipe import Recipe
 from binsight.model.train import Say, train
 from binsight.records import CountEstimate
-from binsight.storage.files import written_whole
+from binsight.storage.files import make_folder, written_whole
 
 SEARCH_NAME = "search.json"
 ESTIMATES_NAME = "estimates.npy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
+class SuspectSearch:
     """Which records are judged, and how. The same search gives the same folds, on any machine."""
 
     dataset: Dataset
@@ -77,7 +77,7 @@ class Suspect:
     fold: int
 
 
-def find_suspects(search: Search, out: Path, *, say: Say = lambda _: None) -> tuple[Suspect, ...]:
+def find_suspects(search: SuspectSearch, out: Path, *, say: Say = lambda _: None) -> tuple[Suspect, ...]:
     """Judge every record, training what is not trained yet below `out`; the most doubtful first.
 
     Where the recipe trains in several processes, all but the first get nothing. Raises `BadInput` where `out` holds
@@ -112,7 +112,7 @@ def check_recipe(recipe: Recipe) -> None:
             )
 
 
-def check_out(search: Search, out: Path) -> None:
+def check_out(search: SuspectSearch, out: Path) -> None:
     """Raises `BadInput` where `out` holds something else than what has been done of this search."""
     if out.exists() and not out.is_dir():
         raise BadInput(f"{out} is a file; name a folder for the report with --out")
@@ -133,12 +133,9 @@ def check_out(search: Search, out: Path) -> None:
         )
 
 
-def _begin(search: Search, out: Path, fold_of: dict[str, int]) -> None:
+def _begin(search: SuspectSearch, out: Path, fold_of: dict[str, int]) -> None:
     """Write what is searched for, and every fold's dataset before any further process may look for it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageFailure(f"{out} cannot be made ({error.strerror}); name another folder with --out") from None
+    make_folder(out)
     with written_whole(out / SEARCH_NAME) as part:
         part.write_text(json.dumps(search.as_json(), indent=2) + "\n", encoding="utf-8")
     photos = search.photos
@@ -148,7 +145,7 @@ def _begin(search: Search, out: Path, fold_of: dict[str, int]) -> None:
         write_fold(search.dataset, split_anew, folder, fold=fold, folds=search.num_folds, seed=search.seed)
 
 
-def _judge(search: Search, fold: int, folder: Path, say: Say) -> None:
+def _judge(search: SuspectSearch, fold: int, folder: Path, say: Say) -> None:
     """Train the fold's network and keep its estimates of the photos held out, unless that is done."""
     if (folder / ESTIMATES_NAME).is_file():
         return
@@ -177,7 +174,7 @@ def _judge(search: Search, fold: int, folder: Path, say: Say) -> None:
         np.save(file, answers.probs_BK)
 
 
-def _ranked(search: Search, out: Path, fold_of: dict[str, int]) -> tuple[Suspect, ...]:
+def _ranked(search: SuspectSearch, out: Path, fold_of: dict[str, int]) -> tuple[Suspect, ...]:
     """Every photo with its estimate, the most doubtful first, in the dataset's order where doubts are equal."""
     row_of: dict[str, Floats] = {}
     for fold in range(search.num_folds):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from binsight.dataset.manifest import Dataset
 from binsight.imaging import decode_photo
-from binsight.model.suspects import Search, Suspect, rows
+from binsight.model.suspects import Suspect, SuspectSearch, rows
 from binsight.report import Page, Tile
 from binsight.report.plots import histogram
 
@@ -26,7 +26,7 @@ METHOD = (
 )
 
 
-def suspects_page(search: Search, suspects: Sequence[Suspect], *, top: int) -> Page:
+def suspects_page(search: SuspectSearch, suspects: Sequence[Suspect], *, top: int) -> Page:
     """The report on a search, ready to be written; the photos of the first `top` suspects are within it."""
     shown = suspects[:top]
     num_chains = len({suspect.photo.group for suspect in suspects})

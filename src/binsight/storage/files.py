@@ -5,13 +5,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from binsight.errors import StorageFailure
+from binsight.errors import BadInput, StorageFailure
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, where it is not there yet. Raises `StorageFailure` where it cannot be."""
+    """Make a folder, where it is not there yet.
+
+    Raises `BadInput` where a file is in its way, `StorageFailure` where it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise BadInput(f"{folder} must be a folder, but a file is in its way; choose another folder") from None
     except OSError as error:
         raise StorageFailure(f"{folder} cannot be made ({error.strerror}); choose another folder") from None
 
