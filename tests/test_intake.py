@@ -50,7 +50,8 @@ def test_abid_layout_joins_photos_and_records_by_id(tmp_path: Path) -> None:
 
 def test_a_record_tells_how_many_items_and_how_large(tmp_path: Path) -> None:
     sides = {side: {"unit": "IN", "value": size} for side, size in (("length", 4), ("width", 2.5), ("height", 1))}
-    item, bottle = {"quantity": 3, **sides}, {"quantity": 2, **sides, "height": {"unit": "IN", "value": 8}}
+    item = {"quantity": 3, "name": "Blue pen, 12-pack, blue ink", **sides}
+    bottle = {"quantity": 2, **sides, "name": "PEN é für Öl", "height": {"unit": "IN", "value": 8}}
     in_cm = {**item, "width": {"unit": "CM", "value": 6}}
     folder = _folder(
         tmp_path,
@@ -62,8 +63,10 @@ def test_a_record_tells_how_many_items_and_how_large(tmp_path: Path) -> None:
         | {"labels.csv": "image_id,count,item_lines\nd,5,\na,5,7\n"},
     )
     columns = {photo.photo: photo.extras for photo in read_source(folder).photos}
-    assert columns["a"] == {"item_lines": "2", "items_volume": "190.0", "largest_item": "80.0"}
-    assert columns["b"] == {"item_lines": "2"}
+    words_of_a = "blue für ink pack pen"
+    volumes = {"items_volume": "190.0", "largest_item": "80.0"}
+    assert columns["a"] == {"item_lines": "2", "item_words": words_of_a, **volumes}
+    assert columns["b"] == {"item_lines": "2", "item_words": "blue ink pack pen"}
     assert columns["c"] == {"item_lines": "0"}
     assert columns["d"] == {}
     labelled = {photo.photo: photo.extras for photo in read_source(folder, folder / "labels.csv").photos}
@@ -165,8 +168,8 @@ def test_labels_win_over_records(tmp_path: Path) -> None:
     assert [photo.count for photo in source.photos] == [5, 3, 4]
     assert (source.photos[0].group, source.photos[0].split) == ("g1", "val")
     assert [dict(photo.extras) for photo in source.photos] == [
-        {"item_lines": "1", "site": "north"},
-        {"item_lines": "1", "site": ""},
+        {"item_lines": "1", "item_words": "thing", "site": "north"},
+        {"item_lines": "1", "item_words": "thing", "site": ""},
         {"site": "south"},
     ]
     assert source.problems == ()

@@ -1,5 +1,7 @@
 """What a network is taught about photos: counts, natural or not, and numbers beside them."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 import torch
@@ -8,29 +10,37 @@ from binsight.model.objective import Objective, auxiliary_loss, log_shifts_NK, t
 from binsight.model.recipe import Recipe
 
 
-def an_objective(counts: list[int], is_natural: list[bool], known: list[float], weight: float = 0.3) -> Objective:
-    """Of a network with five counts, plain labels and one auxiliary value."""
+def an_objective(
+    counts: list[int],
+    is_natural: list[bool],
+    known: list[float],
+    *,
+    words: list[list[float]] | None = None,
+    model: Mapping[str, object] | None = None,
+    **training: object,
+) -> Objective:
+    """Of a network with five counts, plain labels and one auxiliary value, unless told otherwise."""
     fields = {
         "name": "five",
         "data": {"dataset": "bins"},
-        "model": {"backbone": "timm:any", "max_count": 4, "auxiliary": ["weight"]},
-        "training": {"auxiliary_weight": weight},
+        "model": {"backbone": "timm:any", "max_count": 4, "auxiliary": ["weight"]} | dict(model or {}),
+        "training": training,
     }
     auxiliary_NA = np.array(known, dtype=np.float32)[:, None]
-    return Objective(Recipe.model_validate(fields), np.array(counts), np.array(is_natural), auxiliary_NA)
+    words_NW = np.array(words or [[]] * len(counts), dtype=np.float32)
+    return Objective(Recipe.model_validate(fields), np.array(counts), np.array(is_natural), auxiliary_NA, words_NW)
 
 
-def fitted_shares(counts: list[int], is_natural: list[bool]) -> list[float]:
+def fitted_shares(objective: Objective, num_photos: int) -> list[float]:
     """What a network that cannot see the photos learns to answer: its bias alone is trained, to the end."""
-    objective = an_objective(counts, is_natural, [0.0] * len(counts))
     bias = torch.zeros(5, requires_grad=True)
     optimizer = torch.optim.LBFGS([bias], max_iter=200, line_search_fn="strong_wolfe")
-    places = torch.arange(len(counts))
+    places = torch.arange(num_photos)
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
-        log_probs = bias.log_softmax(dim=0).expand(len(counts), 5)
-        value = objective.loss(log_probs, torch.zeros(len(counts), 1), places)
+        log_probs = bias.log_softmax(dim=0).expand(num_photos, 5)
+        value = objective.loss(log_probs, torch.zeros(num_photos, 1), places)
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
@@ -41,8 +51,27 @@ def fitted_shares(counts: list[int], is_natural: list[bool]) -> list[float]:
 def test_the_shares_of_photos_collected_by_their_count_are_not_learnt() -> None:
     natural, others = [0] * 100 + [1] * 300 + [2] * 400 + [3] * 150 + [4] * 50, [1] * 2000 + [3] * 1000
     counts, is_natural = natural + others, [True] * 1000 + [False] * 3000
-    assert fitted_shares(counts, is_natural) == pytest.approx([0.1, 0.3, 0.4, 0.15, 0.05], abs=0.011)
-    assert fitted_shares(counts, [True] * 4000)[1] == pytest.approx(2300 / 4000, abs=0.011)
+
+    def shares(is_natural: list[bool]) -> list[float]:
+        return fitted_shares(an_objective(counts, is_natural, [0.0] * 4000), 4000)
+
+    assert shares(is_natural) == pytest.approx([0.1, 0.3, 0.4, 0.15, 0.05], abs=0.011)
+    assert shares([True] * 4000)[1] == pytest.approx(2300 / 4000, abs=0.011)
+
+
+def test_answers_that_are_blurred_like_the_labels_are_learnt_sharp() -> None:
+    counts = [0] * 100 + [1] * 700 + [2] * 200
+
+    def shares(blur_answers: bool) -> list[float]:
+        soft = an_objective(
+            counts, [True] * 1000, [0.0] * 1000, model={"soft_sigma": 0.6}, blur_answers=blur_answers
+        )
+        return fitted_shares(soft, 1000)
+
+    assert shares(True) == pytest.approx([0.1, 0.7, 0.2, 0, 0], abs=0.011)
+    labels = targets_BK(torch.tensor(counts), num_counts=5, soft_sigma=0.6).mean(dim=0)
+    assert shares(False) == pytest.approx(labels.tolist(), abs=0.011)
+    assert labels[1] < 0.55
 
 
 def test_auxiliary_values_count_only_where_they_are_known() -> None:
@@ -58,10 +87,21 @@ def test_auxiliary_values_count_only_where_they_are_known() -> None:
 
 
 def test_the_loss_is_the_counts_loss_and_the_weighted_auxiliary_loss_of_the_photos_asked_for() -> None:
-    objective = an_objective([1, 2, 3], [True] * 3, [0.0, 5.0, float("nan")], weight=0.25)
+    objective = an_objective([1, 2, 3], [True] * 3, [0.0, 5.0, float("nan")], auxiliary_weight=0.25)
     log_probs = torch.tensor([[0.1, 0.2, 0.3, 0.2, 0.2], [0.1, 0.1, 0.1, 0.6, 0.1]]).log()
     loss = objective.loss(log_probs, torch.tensor([[2.0], [9.0]]), torch.tensor([1, 2]))
     assert float(loss) == pytest.approx(-(np.log(0.3) + np.log(0.6)) / 2 + 0.25 * (3 - 0.5), rel=1e-5)
+
+
+def test_words_count_only_for_photos_that_have_any() -> None:
+    nan = float("nan")
+    objective = an_objective([1, 2], [True] * 2, [nan, nan], words=[[1.0, 0.0, 1.0], [nan] * 3], words_weight=0.25)
+    log_probs, logits = torch.full((2, 5), 0.2).log(), torch.tensor([[0.5, -1.0, 0.0], [3.0, 3.0, 3.0]])
+    loss = objective.loss(log_probs, torch.cat([torch.zeros(2, 1), logits], dim=1), torch.tensor([0, 1]))
+    entropy = [np.log1p(np.exp(-0.5)), np.log1p(np.exp(-1.0)), np.log(2)]
+    assert float(loss) == pytest.approx(np.log(5) + 0.25 * sum(entropy) / 2, rel=1e-5), "for each of two words"
+    without = objective.loss(log_probs[1:], torch.ones(1, 4), torch.tensor([1]))
+    assert float(without) == pytest.approx(np.log(5), rel=1e-5)
 
 
 def test_natural_photos_are_learnt_from_as_they_are() -> None:

@@ -110,7 +110,7 @@ def test_every_split_is_an_hf_imagefolder(real_dataset: Path) -> None:
         columns |= {tuple(row) for row in rows}
         pictures = {path.name for path in (real_dataset / split).iterdir()} - {"metadata.jsonl"}
         assert sorted(row["file_name"] for row in rows) == sorted(pictures)
-    of_records = ("item_lines", "items_volume", "largest_item")
+    of_records = ("item_lines", "item_words", "items_volume", "largest_item")
     assert columns == {("file_name", "photo", "count", "group", *of_records)}
 
 

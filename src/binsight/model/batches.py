@@ -1,5 +1,6 @@
 """Batches of normalised photos, in an order that depends on nothing but seed and epoch."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -68,6 +69,26 @@ class Photos:
         logs_NA = np.log1p(values_NA)
         standard_NA: npt.NDArray[np.float32] = (logs_NA - np.nanmean(logs_NA, axis=0)) / np.nanstd(logs_NA, axis=0)
         return standard_NA.astype(np.float32)
+
+    def words_NW(self, num_words: int) -> npt.NDArray[np.float32]:
+        """1 where a photo's record has the word, else 0, for the most frequent words; NaN for photos without words.
+
+        Raises `BadDataset` where the records hold fewer than `num_words` different words.
+        """
+        words_N = [frozenset(photo.extras.get("item_words", "").split()) for photo in self.chosen]
+        frequency = Counter(word for words in words_N for word in sorted(words))
+        if len(frequency) < num_words:
+            raise BadDataset(
+                f"model.auxiliary_words asks for {num_words} words, but the dataset's column item_words holds "
+                f"{len(frequency)}; ask for fewer, or prepare the dataset again from photos with records"
+            )
+        columns = {word: place for place, (word, _) in enumerate(frequency.most_common(num_words))}
+        words_NW = np.zeros((len(words_N), num_words), dtype=np.float32)
+        for row, words in zip(words_NW, words_N, strict=True):
+            row[[columns[word] for word in words if word in columns]] = 1
+            if not words:
+                row[:] = np.nan
+        return words_NW
 
 
 def matches(photo: LabelledPhoto, where: Mapping[str, Sequence[str]]) -> bool:

@@ -1,6 +1,6 @@
 """What a network is taught about each photo, and how far its answers are from it.
 
-Axes: N all training photos, B photos of a batch, K counts, A auxiliary values.
+Axes: N all training photos, B photos of a batch, K counts, A auxiliary values, W words.
 """
 
 import numpy as np
@@ -13,8 +13,8 @@ from binsight.model.recipe import Recipe
 
 
 class Objective:
-    """The loss of a recipe over given training photos: `counts_N`, whether they come naturally, auxiliary values, and
-    what the teachers say, if there are any."""
+    """The loss of a recipe over given training photos: `counts_N`, whether they come naturally, auxiliary values and
+    words of their records, and what the teachers say, if there are any."""
 
     def __init__(
         self,
@@ -22,27 +22,48 @@ class Objective:
         counts_N: npt.NDArray[np.int64],
         is_natural_N: npt.NDArray[np.bool_],
         auxiliary_NA: npt.NDArray[np.float32],
+        words_NW: npt.NDArray[np.float32],
         taught_NK: npt.NDArray[np.float32] | None = None,
     ) -> None:
         self.targets_NK = targets_BK(
             torch.from_numpy(counts_N), num_counts=recipe.model.num_counts, soft_sigma=recipe.model.soft_sigma
         )
+        kernel_KK = targets_BK(
+            torch.arange(recipe.model.num_counts),
+            num_counts=recipe.model.num_counts,
+            soft_sigma=recipe.model.soft_sigma,
+        )
+        self._kernel_KK = kernel_KK if recipe.training.blur_answers and recipe.model.soft_sigma else None
         self._log_shifts_NK = log_shifts_NK(self.targets_NK, torch.from_numpy(is_natural_N))
         self._auxiliary_NA = torch.from_numpy(auxiliary_NA)
         self._auxiliary_weight = recipe.training.auxiliary_weight
+        self._words_NW = torch.from_numpy(words_NW)
+        self._words_weight = recipe.training.words_weight
         self._taught_NK = None if taught_NK is None else torch.from_numpy(taught_NK)
         self._teacher_share = recipe.training.teacher_share
 
-    def loss(self, log_probs_BK: Tensor, told_BA: Tensor, places_B: Tensor) -> Tensor:
-        """The loss of a network's answers for the photos at `places_B`."""
+    def loss(self, log_probs_BK: Tensor, beside_BX: Tensor, places_B: Tensor) -> Tensor:
+        """The loss of a network's answers for the photos at `places_B`: counts, and A + W values beside them."""
+        device = log_probs_BK.device
+        num_values = self._auxiliary_NA.shape[1]
+        told_BA, logits_BW = beside_BX[:, :num_values], beside_BX[:, num_values:]
+        return (
+            self._count_loss(log_probs_BK, places_B)
+            + self._auxiliary_weight * auxiliary_loss(told_BA, self._auxiliary_NA[places_B].to(device))
+            + self._words_weight * words_loss(logits_BW, self._words_NW[places_B].to(device))
+        )
+
+    def _count_loss(self, log_probs_BK: Tensor, places_B: Tensor) -> Tensor:
         device = log_probs_BK.device
         shifted_BK = shifted(log_probs_BK, self._log_shifts_NK[places_B].to(device))
+        if self._kernel_KK is not None:
+            shifted_BK = blurred(shifted_BK, self._kernel_KK.to(device))
         loss = cross_entropy(shifted_BK, self.targets_NK[places_B].to(device))
-        if self._taught_NK is not None:
-            # Teachers answer as for natural photos whatever the photo, so theirs is compared without the shift.
-            taught = cross_entropy(log_probs_BK, self._taught_NK[places_B].to(device))
-            loss = (1 - self._teacher_share) * loss + self._teacher_share * taught
-        return loss + self._auxiliary_weight * auxiliary_loss(told_BA, self._auxiliary_NA[places_B].to(device))
+        if self._taught_NK is None:
+            return loss
+        # Teachers answer as for natural photos whatever the photo, so theirs is compared without the shift.
+        taught = cross_entropy(log_probs_BK, self._taught_NK[places_B].to(device))
+        return (1 - self._teacher_share) * loss + self._teacher_share * taught
 
 
 def targets_BK(counts_B: Tensor, *, num_counts: int, soft_sigma: float) -> Tensor:
@@ -79,6 +100,15 @@ def shifted(log_probs_BK: Tensor, log_shifts_BK: Tensor) -> Tensor:
     return (log_probs_BK + log_shifts_BK).log_softmax(dim=1)
 
 
+def blurred(log_probs_BK: Tensor, kernel_KK: Tensor) -> Tensor:
+    """What soft labels look like on average where the counts are distributed as `log_probs_BK` say.
+
+    Row n of `kernel_KK` is the soft label of the count n. A network that is compared with soft labels only after this
+    loses nothing by answering as sharply as the photo allows; compared directly, it learns to blur its answers.
+    """
+    return torch.logsumexp(log_probs_BK[:, :, None] + kernel_KK.log()[None], dim=1)
+
+
 def cross_entropy(log_probs_BK: Tensor, targets_BK: Tensor) -> Tensor:
     """Mean cross-entropy of label distributions, in nats."""
     return -(targets_BK * log_probs_BK).sum(dim=1).mean()
@@ -89,3 +119,10 @@ def auxiliary_loss(told_BA: Tensor, known_BA: Tensor) -> Tensor:
     is_known_BA = ~known_BA.isnan()
     distance_BA = F.smooth_l1_loss(told_BA, known_BA.nan_to_num(), reduction="none")
     return (distance_BA * is_known_BA).sum() / is_known_BA.sum().clamp_min(1)
+
+
+def words_loss(logits_BW: Tensor, known_BW: Tensor) -> Tensor:
+    """Binary cross-entropy of the words of the photos that have any, for each word that is there; 0 where none is."""
+    is_known_BW = ~known_BW.isnan()
+    entropy_BW = F.binary_cross_entropy_with_logits(logits_BW, known_BW.nan_to_num(), reduction="none")
+    return (entropy_BW * is_known_BW).sum() / known_BW.nansum().clamp_min(1)

@@ -80,6 +80,12 @@ class Model(Section):
         description="Columns of numbers that the network learns beside the count, as their standardised logarithm, where "
         "a photo has them: item_lines, items_volume and largest_item come with records. Not part of a bundle.",
     )
+    auxiliary_words: int = Field(
+        0,
+        ge=0,
+        description="So many of the most frequent words of items' names are learnt beside the count: whether each is in "
+        "the record (column item_words, which comes with records). Not part of a bundle.",
+    )
     flip_average: bool = Field(True, description="Average the answers for a photo and its mirror image.")
 
     @property
@@ -113,11 +119,17 @@ class Training(Section):
     auxiliary_weight: float = Field(
         0.3, ge=0, description="Weight of the auxiliary values beside the count, in the loss."
     )
+    words_weight: float = Field(0.1, ge=0, description="Weight of the items' words beside the count, in the loss.")
     teachers: tuple[Path, ...] = Field(
         (), description="Runs or bundles whose mean estimate for each photo is learnt beside its record."
     )
     teacher_share: Share = Field(
         0.5, description="Share of the teachers' estimates in what is learnt; records get the rest."
+    )
+    blur_answers: bool = Field(
+        False,
+        description="Blur the network's answers as `soft_sigma` blurs the records before the two are compared, so that "
+        "it answers sharply; what teachers say is compared with the sharp answers.",
     )
     schedule: Literal["onecycle", "cosine", "constant"] = Field(
         "onecycle", description="onecycle (up, then down), cosine (down), constant."
