@@ -23,6 +23,7 @@ SOURCE = Path(binsight.__file__).parent
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli"}),
+    frozenset({"service"}),
     frozenset({"model"}),
     frozenset({"counting", "decision", "dataset"}),
     frozenset({"imaging", "storage", "report"}),
@@ -168,6 +169,12 @@ def test_counting_loads_nothing_that_trains_or_reports() -> None:
     assert loaded.isdisjoint({*TRAINING, "pyarrow", "matplotlib", "scipy", "imagehash", "boto3", "ray", "jinja2"})
 
 
+def test_serving_loads_nothing_that_trains_or_reports() -> None:
+    loaded = loaded_after("from binsight.service.app import make_app")
+    assert "fastapi" in loaded
+    assert loaded.isdisjoint({*TRAINING, "pyarrow", "matplotlib", "scipy", "imagehash", "boto3", "ray"})
+
+
 def test_the_weight_check_sees_what_is_loaded() -> None:
     assert {"numpy", "binsight"} <= loaded_after("import binsight, numpy")
 
@@ -210,6 +217,7 @@ def test_public_names_are_there_and_documented(room: str) -> None:
         ("evaluate bundle dataset", "data"),
         ("train recipe.toml", "train"),
         ("export run bundle", "train"),
+        ("serve", "serve"),
     ],
 )
 def test_a_command_whose_extra_is_missing_says_how_to_install_it(

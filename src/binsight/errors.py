@@ -8,12 +8,20 @@ BinsightError
 │   ├── BadRecipe                     an unknown field or an impossible value
 │   ├── BadDataset                    a dataset folder that is damaged or not one
 │   ├── BadBundle                     a bundle that is damaged, tampered with or of another format
+│   ├── UnknownType                   a request in a form that the service does not take
+│   ├── NotOffered                    a request for an answer in a form that the service does not give
+│   ├── TooLarge                      a request with more bytes than the service reads
 │   └── BadCertificate                a certificate that is damaged, or claims more than its own numbers carry
 ├── MissingObject (FileNotFoundError) a file, object or bucket that is not there
 │   └── MissingStore                  the bucket or folder itself, so that asking it for more is pointless
 ├── MissingExtra (ImportError)        a library that an optional part needs
 ├── StorageFailure (OSError)          a disk or an object store that failed
 │   └── AccessRefused                 a store that answers, but does not let this user at the object
+├── NotAllowed                        what the service's settings do not let this request do
+├── ServiceBusy                       the service cannot answer now; the request was in order
+│   ├── NotReady                      it starts or ends
+│   ├── Overloaded                    its queue is full
+│   └── TooLate                       the answer would come after the deadline
 ├── GateFailed                        the work was done, and its result does not pass
 └── Stopped                           asked to stop (Ctrl-C, SIGTERM); what was done is kept
 ```
@@ -58,6 +66,18 @@ class BadBundle(BadInput):
     """A bundle that is damaged, tampered with or of another format."""
 
 
+class UnknownType(BadInput):
+    """A request in a form that the service does not take."""
+
+
+class NotOffered(BadInput):
+    """A request for an answer in a form that the service does not give."""
+
+
+class TooLarge(BadInput):
+    """A request with more bytes than the service reads."""
+
+
 class BadCertificate(BadInput):
     """A certificate that is damaged, or claims more than its own numbers carry."""
 
@@ -86,6 +106,30 @@ class AccessRefused(StorageFailure):
 
     S3 gives this answer also for an object that is not there, to a user who may not list the bucket.
     """
+
+
+class NotAllowed(BinsightError):
+    """What the service's settings do not let this request do."""
+
+
+class ServiceBusy(BinsightError):
+    """The service cannot answer now; the same request may be sent again."""
+
+
+class NotReady(ServiceBusy):
+    """The service starts or ends, and takes no photos."""
+
+
+class Overloaded(ServiceBusy):
+    """The queue is full. `retry_after` is in seconds: until then it has probably been worked off."""
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TooLate(ServiceBusy):
+    """The answer would come after the deadline, so no work was done for it."""
 
 
 class GateFailed(BinsightError):

@@ -170,3 +170,18 @@ class CountFailure:
 
     photo: str
     error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What to do about one record, given what the photo shows.
+
+    `word` is `verified` (a certificate is in force for such records and the photo bears this one out), `suspect`
+    (the photo contradicts it) or `not_assessable` (neither). `p_record` is p(expected | photo), `reason` a clause for
+    a person.
+    """
+
+    expected: int
+    word: str
+    p_record: float
+    reason: str

@@ -28,6 +28,24 @@ class Settings(BaseSettings):
     max_photo_pixels: int = Field(
         40_000_000, gt=0, description="A photo whose header names more pixels is refused undecoded."
     )
+    allowed_links: tuple[str, ...] = Field(
+        (),
+        description="Where the service may read photos that are sent as links: s3://BUCKET/ or s3://BUCKET/PREFIX/, as "
+        "a JSON list. Nowhere by default.",
+    )
+    max_request_bytes: int = Field(
+        64 * 1024 * 1024, gt=0, description="A request to the service with a larger body is refused unread."
+    )
+    max_request_photos: int = Field(32, gt=0, description="Photos in one request to the service, at most.")
+    queue_photos: int = Field(
+        64, gt=0, description="Photos that may wait in the service; beyond, it answers 503 and when to try again."
+    )
+    answer_within_s: float = Field(
+        30, gt=0, description="Seconds after which the service gives a photo up that is still waiting."
+    )
+    drain_within_s: float = Field(
+        25, gt=0, description="Seconds that the service gives requests under way when it is asked to end."
+    )
 
 
 @cache

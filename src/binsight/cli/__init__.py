@@ -45,6 +45,10 @@ class LazyGroup(click.Group):
 COMMANDS = {
     "demo": ("binsight.cli.demo:demo", "The main job on a small example, with nothing to configure."),
     "count": ("binsight.cli.count:count", "Count the items in photos: an estimate per photo."),
+    "serve": (
+        "binsight.cli.serve:serve",
+        "Answer counts over HTTP: SageMaker's contract, /v1 for integrators, /v2.",
+    ),
     "data": ("binsight.cli.data:data", "Fetch, inspect and prepare photos and records; find doubtful ones."),
     "train": ("binsight.cli.train:train", "Train a network by a recipe: a run folder."),
     "tune": ("binsight.cli.tune:tune", "Search for the best recipe: a study, its report, best.toml."),

@@ -7,7 +7,7 @@ Axes: B photos, H rows, W columns, C colour channels, K counts.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -41,7 +41,7 @@ GOLDEN_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
+class Seen:
     """What one photo gave before the network looks at it."""
 
     photo: str
@@ -78,16 +78,16 @@ class Counter:
         bin's label in each photo, which costs about as much as counting it.
         """
 
-        def see(name: str, photo: PhotoBytes) -> _Seen | CountFailure:
+        def see(name: str, photo: PhotoBytes) -> Seen | CountFailure:
             try:
-                return self._see(name, photo() if callable(photo) else photo, read_labels)
+                return self.see(name, photo() if callable(photo) else photo, read_labels=read_labels)
             except BinsightError as error:
                 return CountFailure(photo=name, error=str(error))
 
         with ThreadPoolExecutor(self._threads, thread_name_prefix="decode") as pool:
             seen = _in_order(pool, see, photos, ahead=4 * BATCH_SIZE)
             while batch := list(islice(seen, BATCH_SIZE)):
-                yield from self._estimate(batch)
+                yield from self._answered(batch)
 
     def probs(self, photos: Iterable[PhotoBytes]) -> npt.NDArray[np.float64]:
         """Probabilities (B, K) for photos that can all be read; raises `BadPhoto` for the first that cannot."""
@@ -120,28 +120,33 @@ class Counter:
                     f"{GOLDEN_TOLERANCE:g}, but differs by {off:.4f}; export the bundle again"
                 )
 
-    def _see(self, name: str, data: bytes, read_labels: bool) -> _Seen:
+    def see(self, name: str, data: bytes, *, read_labels: bool = False) -> Seen:
+        """Decode, check and measure one photo. Raises `BadPhoto`."""
         preprocessing = self.bundle.spec.preprocessing
         # A label needs every pixel that the camera gave; counting does not.
         enough_side = None if read_labels else OVERSAMPLING * preprocessing.size
         image = decode_photo(data, name=name, limits=self.limits, enough_side=enough_side)
-        return _Seen(
+        return Seen(
             photo=name,
             pixels_HWC=np.asarray(fit_square(image, preprocessing)),
             flags=measure_quality(image).flags,
             bin_label=read_bin_label(image, edges_only=True) if read_labels else None,
         )
 
-    def _estimate(self, batch: list[_Seen | CountFailure]) -> Iterator[CountEstimate | CountFailure]:
-        good = [seen for seen in batch if isinstance(seen, _Seen)]
-        rows = iter(self.probs_of_pixels(np.stack([seen.pixels_HWC for seen in good])).tolist() if good else ())
+    def estimate(self, seen: Sequence[Seen]) -> list[CountEstimate]:
+        """Estimates for photos that were seen, in their order: one run of the network."""
+        if not seen:
+            return []
+        rows = self.probs_of_pixels(np.stack([one.pixels_HWC for one in seen])).tolist()
+        return [
+            CountEstimate(photo=one.photo, probs=tuple(row), bin_label=one.bin_label, flags=one.flags)
+            for one, row in zip(seen, rows, strict=True)
+        ]
+
+    def _answered(self, batch: Sequence[Seen | CountFailure]) -> Iterator[CountEstimate | CountFailure]:
+        estimates = iter(self.estimate([seen for seen in batch if isinstance(seen, Seen)]))
         for seen in batch:
-            if isinstance(seen, CountFailure):
-                yield seen
-            else:
-                yield CountEstimate(
-                    photo=seen.photo, probs=tuple(next(rows)), bin_label=seen.bin_label, flags=seen.flags
-                )
+            yield seen if isinstance(seen, CountFailure) else next(estimates)
 
 
 def temper_log_probs(log_probs_BK: npt.NDArray[np.float32], temperature: float) -> npt.NDArray[np.float64]:

@@ -1,0 +1,99 @@
+"""From an order to its answers: links read, photos queued, deadlines and clients that leave watched."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from binsight.errors import BadInput, BinsightError, TooLate
+from binsight.service.answers import Answer, ErrorAnswer, answer_for, error_for
+from binsight.service.lanes import Counted, Lanes
+from binsight.service.links import Links
+from binsight.service.metrics import Metrics
+from binsight.service.photos import Asked, Order
+
+_WATCH_EVERY_S = 0.25
+"""How often a waiting request looks whether its client is still there."""
+
+
+class ClientLeft(Exception):
+    """Nobody waits for the answer any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """What every endpoint that counts shares."""
+
+    lanes: Lanes
+    links: Links
+    metrics: Metrics
+    within: float
+
+    async def counted(self, request: Request, order: Order, request_id: str) -> list[Answer]:
+        """The answers to an order. Raises what kept the first photo that was not counted from it."""
+        answers = []
+        for asked, result in zip(order.asked, await self._results(request, order), strict=True):
+            if isinstance(result, Exception):
+                raise result
+            answers.append(self._answer(result, asked, request_id))
+        return answers
+
+    async def many(self, request: Request, order: Order, request_id: str) -> list[Answer | ErrorAnswer]:
+        """An answer, or the error, for each photo of an order. Raises only what concerns the order as a whole."""
+        results = await self._results(request, order)
+        return [
+            error_for(result, request_id)[1]
+            if isinstance(result, Exception)
+            else self._answer(result, asked, request_id)
+            for asked, result in zip(order.asked, results, strict=True)
+        ]
+
+    def _answer(self, counted: Counted, asked: "Asked | BadInput", request_id: str) -> Answer:
+        assert isinstance(asked, Asked)
+        answer = answer_for(counted, request_id=request_id, expected=asked.expected)
+        if answer.verdict:
+            self.metrics.verdicts.labels(answer.verdict.verdict).inc()
+        return answer
+
+    async def _results(self, request: Request, order: Order) -> list[Counted | Exception]:
+        photos = await asyncio.gather(*(self._photo(asked) for asked in order.asked))
+        good = [(f"photo {place}", photo) for place, photo in enumerate(photos) if isinstance(photo, bytes)]
+        futures = self.lanes.submit(good, within=self.within, read_labels=order.read_labels)
+        counted = iter(await self._watched(request, futures))
+        results = [next(counted) if isinstance(photo, bytes) else photo for photo in photos]
+        for result in results:
+            self.metrics.photos.labels("failed" if isinstance(result, Exception) else "counted").inc()
+        return results
+
+    async def _photo(self, asked: "Asked | BadInput") -> bytes | Exception:
+        if isinstance(asked, BadInput):
+            return asked
+        if asked.link is None:
+            return asked.photo or b""
+        try:
+            return await asyncio.wait_for(self.links.read(asked.link), self.within)
+        except TimeoutError:
+            return TooLate("the link was not read in time; try again later")
+        except BinsightError as error:
+            return error
+
+    async def _watched(self, request: Request, futures: "Sequence[Future[Counted]]") -> list[Counted | Exception]:
+        """What became of each; all are given up when the client leaves. A lane keeps the deadline of what waits, this
+        that of what hangs in a lane."""
+        waited = [asyncio.wrap_future(future) for future in futures]
+        pending: set[asyncio.Future[Counted]] = set(waited)
+        end = asyncio.get_running_loop().time() + self.within + 1
+        try:
+            while pending:
+                _, pending = await asyncio.wait(pending, timeout=_WATCH_EVERY_S)
+                if pending and await request.is_disconnected():
+                    raise ClientLeft
+                if pending and asyncio.get_running_loop().time() > end:
+                    break
+        finally:
+            for future in pending:
+                future.cancel()
+        late = TooLate("the answer took too long; try again later")
+        return [late if one.cancelled() else one.exception() or one.result() for one in waited]  # type: ignore[misc]

@@ -1,0 +1,133 @@
+"""The Open Inference Protocol, version 2, for tools that speak it.
+
+https://github.com/kserve/open-inference-protocol: one input `photo` of BYTES in base64, outputs `probs` and `count`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from binsight import __version__
+from binsight.errors import BadInput, MissingObject
+from binsight.service.answers import Answer
+from binsight.service.lanes import Served
+from binsight.service.photos import Order as PhotoOrder
+from binsight.service.photos import PhotoInput, asked_in_json, checked
+from binsight.service.sagemaker import answering_of
+
+REQUEST_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/InferRequest"}}},
+    }
+}
+
+router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+
+
+class InferInput(BaseModel):
+    """The photos of a request."""
+
+    name: Literal["photo"]
+    shape: tuple[Annotated[int, Field(ge=1)]]
+    datatype: Literal["BYTES"]
+    data: list[str] = Field(description="Each photo's bytes in base64.")
+
+
+class InferRequest(BaseModel):
+    """A request for estimates."""
+
+    id: str | None = Field(None, max_length=64)
+    inputs: list[InferInput] = Field(min_length=1, max_length=1)
+
+
+@router.get("")
+async def server() -> dict[str, Any]:
+    """What this server is."""
+    return {"name": "binsight", "version": __version__, "extensions": []}
+
+
+@router.get("/health/live")
+async def live() -> dict[str, bool]:
+    """Whether the process runs."""
+    return {"live": True}
+
+
+@router.get("/health/ready")
+async def ready(request: Request) -> JSONResponse:
+    """Whether photos are taken."""
+    lanes = request.app.state.lanes
+    is_ready = lanes is not None and lanes.is_ready
+    return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
+
+
+@router.get("/models/{name}")
+@router.get("/models/{name}/versions/{version}")
+async def model(request: Request, name: str, version: str | None = None) -> dict[str, Any]:
+    """The model's inputs and outputs."""
+    served = _served(request, name, version)
+    num_counts = served.counter.bundle.spec.num_counts
+    return {
+        "name": name,
+        "versions": [served.counter.bundle.version],
+        "platform": "onnxruntime_onnx",
+        "inputs": [{"name": "photo", "datatype": "BYTES", "shape": [-1]}],
+        "outputs": [
+            {"name": "probs", "datatype": "FP64", "shape": [-1, num_counts]},
+            {"name": "count", "datatype": "INT64", "shape": [-1]},
+        ],
+    }
+
+
+@router.get("/models/{name}/ready")
+@router.get("/models/{name}/versions/{version}/ready")
+async def model_ready(request: Request, name: str, version: str | None = None) -> Response:
+    """Whether this model takes photos."""
+    _served(request, name, version)
+    return await ready(request)
+
+
+@router.post("/models/{name}/infer", openapi_extra=REQUEST_BODY)
+@router.post("/models/{name}/versions/{version}/infer", openapi_extra=REQUEST_BODY)
+async def infer(request: Request, name: str, version: str | None = None) -> dict[str, Any]:
+    """Estimates for the photos; the first that cannot be counted fails the request."""
+    served = _served(request, name, version)
+    body = checked(InferRequest, await request.body(), "the body")
+    photos = body.inputs[0]
+    most = request.app.state.settings.max_request_photos
+    if photos.shape[0] != len(photos.data) or len(photos.data) > most:
+        raise BadInput(
+            f"shape must say how many photos data holds, at most {most}, but is {photos.shape[0]} for "
+            f"{len(photos.data)}; mend the request"
+        )
+    asked = tuple(asked_in_json(PhotoInput(photo=data), f"data[{place}]") for place, data in enumerate(photos.data))
+    order = PhotoOrder(asked=asked, is_single=False)
+    answers = await answering_of(request).counted(request, order, request.state.id)
+    probs = [p for answer in answers for p in answer.probs]
+    num_counts = served.counter.bundle.spec.num_counts
+    return {
+        "model_name": name,
+        "model_version": _version(answers),
+        "id": body.id or request.state.id,
+        "outputs": [
+            {"name": "probs", "datatype": "FP64", "shape": [len(answers), num_counts], "data": probs},
+            {"name": "count", "datatype": "INT64", "shape": [len(answers)], "data": [one.count for one in answers]},
+        ],
+    }
+
+
+def _version(answers: list[Answer]) -> str:
+    return answers[0].model.rpartition(":")[2]
+
+
+def _served(request: Request, name: str, version: str | None) -> Served:
+    """The model asked for. Raises `MissingObject` where it is not the one in service."""
+    served = answering_of(request).lanes.served
+    bundle = served.counter.bundle
+    if name != bundle.spec.name or version not in (None, bundle.version):
+        asked = name if version is None else f"{name} {version}"
+        raise MissingObject(f"there is no model {asked[:80]!r}; the one in service is {bundle.spec.name}")
+    return served

@@ -1,0 +1,238 @@
+"""Lanes: threads that each take photos from one bounded queue, decode them and run the network.
+
+```
+submit ─▶ queue (at most so many photos) ─▶ lane: decode, decode, … ─▶ one run of the network ─▶ futures
+                     full: Overloaded            late or given up: dropped before any work
+```
+A lane does the whole of a photo, so that nothing is handed over between decoding and the network; both leave the
+interpreter's lock while they work. A batch is what is waiting anyway, shared among the lanes: on a CPU a batch gains
+nothing that would be worth waiting for.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from binsight.counting import Counter
+from binsight.counting.bundle import CERTIFICATE_NAME
+from binsight.counting.counter import Seen
+from binsight.decision.certificate import Certificate, read_certificate
+from binsight.errors import BinsightError, NotReady, Overloaded, TooLate
+from binsight.records import CountEstimate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Seconds that one photo spent waiting, being decoded, and in the network (with its whole batch)."""
+
+    queue: float
+    decode: float
+    inference: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A bundle in service: its counter, and its certificate where it has one."""
+
+    counter: Counter
+    certificate: Certificate | None
+
+    @classmethod
+    def load(cls, folder: Path) -> "Served":
+        """Open a bundle whose network runs on the one thread that asks. Raises as `Counter.load` and
+        `read_certificate` do."""
+        counter = Counter.load(folder, threads=1)
+        data = counter.bundle.certificate()
+        certificate = None if data is None else read_certificate(data, name=f"{folder}/{CERTIFICATE_NAME}")
+        return cls(counter=counter, certificate=certificate)
+
+    @property
+    def name(self) -> str:
+        """NAME:VERSION."""
+        return f"{self.counter.bundle.spec.name}:{self.counter.bundle.version}"
+
+    def warm(self, max_batch: int) -> None:
+        """Run every batch size once. Raises `GateFailed` where a golden photo does not get its answer."""
+        self.counter.check_golden()
+        photos = [data for _, data, _ in self.counter.bundle.golden()]
+        for size in range(1, max_batch + 1):
+            self.counter.estimate([self.counter.see("warm-up", photos[i % len(photos)]) for i in range(size)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """An estimate, the bundle that made it, and how long that took."""
+
+    estimate: CountEstimate
+    served: Served
+    timing: Timing
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    name: str
+    photo: bytes
+    read_labels: bool
+    deadline: float
+    future: "Future[Counted]" = field(default_factory=Future)
+    submitted: float = field(default_factory=time.monotonic)
+
+
+Watch = Callable[[str, float], None]
+"""Told what happened, by name, with a number: `batch` (photos), `queue`, `decode`, `inference` (seconds)."""
+
+
+class Lanes:
+    """`num_lanes` threads in front of a bundle. Safe to submit to from any thread."""
+
+    def __init__(
+        self,
+        served: Served,
+        *,
+        num_lanes: int,
+        queue_size: int = 64,
+        max_batch: int = 8,
+        watch: Watch = lambda _name, _value: None,
+    ) -> None:
+        self.served = served
+        self.num_lanes, self.queue_size, self.max_batch = num_lanes, queue_size, max_batch
+        self._watch = watch
+        self._waiting: deque[_Job] = deque()
+        self._changed = threading.Condition()
+        self._is_ready = self._is_closed = False
+        self._seconds_a_photo = 0.05  # of the whole service; learnt from what it does
+        self._threads = [
+            threading.Thread(target=self._run, name=f"lane {number}", daemon=True) for number in range(num_lanes)
+        ]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether photos are taken: after `start`, until `close`."""
+        return self._is_ready and not self._is_closed
+
+    @property
+    def num_waiting(self) -> int:
+        """Photos that no lane has begun with."""
+        return len(self._waiting)
+
+    @property
+    def oldest_wait(self) -> float:
+        """Seconds that the photo at the head of the queue has waited."""
+        with self._changed:
+            return time.monotonic() - self._waiting[0].submitted if self._waiting else 0.0
+
+    def start(self) -> None:
+        """Check the golden photos, warm every batch size, and only then take photos. Raises `GateFailed`."""
+        self.served.warm(self.max_batch)
+        for thread in self._threads:
+            thread.start()
+        self._is_ready = True
+
+    def submit(
+        self, photos: Sequence[tuple[str, bytes]], *, within: float, read_labels: bool = False
+    ) -> "list[Future[Counted]]":
+        """Queue photos, all of them or none; their futures end within `within` seconds, in an estimate or an error.
+
+        A future fails with `BadPhoto` as `Counter.see` does, or with `TooLate`. Cancel one to have it dropped. Raises
+        `Overloaded` where the queue has no room for all, `NotReady` before `start` and after `close`.
+        """
+        deadline = time.monotonic() + within
+        jobs = [_Job(name, photo, read_labels, deadline) for name, photo in photos]
+        with self._changed:
+            if not self.is_ready:
+                raise NotReady("the service is not ready; ask again when /ping answers 200")
+            if len(self._waiting) + len(jobs) > self.queue_size:
+                raise Overloaded(
+                    f"{len(self._waiting)} photos are waiting, and there is room for {self.queue_size}; try again later",
+                    retry_after=max(1, math.ceil(len(self._waiting) * self._seconds_a_photo)),
+                )
+            self._waiting.extend(jobs)
+            self._changed.notify(len(jobs))
+        return [job.future for job in jobs]
+
+    def refuse(self) -> None:
+        """Take no more photos from now on; those that were taken are counted."""
+        self._is_closed = True
+
+    def close(self, *, within: float) -> None:
+        """Take no more photos, and wait up to `within` seconds for those that were taken."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        end = time.monotonic() + within
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, end - time.monotonic()))
+
+    def _run(self) -> None:
+        while jobs := self._next():
+            started = time.monotonic()
+            try:
+                num_counted = self._count([job for job in jobs if self._begin(job)])
+            except Exception as error:  # a lane must outlive whatever one batch does to it
+                log.exception("a batch failed")
+                _fail(jobs, error)
+                continue
+            if num_counted:
+                now = (time.monotonic() - started) / num_counted / self.num_lanes
+                self._seconds_a_photo += 0.1 * (now - self._seconds_a_photo)
+
+    def _next(self) -> list[_Job]:
+        """This lane's share of what is waiting; nothing once closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._is_closed)
+            share = math.ceil(len(self._waiting) / self.num_lanes)
+            return [self._waiting.popleft() for _ in range(min(share, self.max_batch))]
+
+    def _begin(self, job: _Job) -> bool:
+        """Whether anyone still wants the answer, in time."""
+        if not job.future.set_running_or_notify_cancel():
+            return False
+        if time.monotonic() > job.deadline:
+            waited = time.monotonic() - job.submitted
+            _fail([job], TooLate(f"{job.name} waited {waited:.1f} s and is too late; send less at a time"))
+            return False
+        return True
+
+    def _count(self, jobs: list[_Job]) -> int:
+        begun, served = (
+            time.monotonic(),
+            self.served,
+        )  # one bundle for the whole batch, whatever is swapped meanwhile
+        seen: list[tuple[_Job, Seen, float]] = []
+        for job in jobs:
+            self._watch("queue", begun - job.submitted)
+            started = time.monotonic()
+            try:
+                one = served.counter.see(job.name, job.photo, read_labels=job.read_labels)
+            except BinsightError as error:
+                _fail([job], error)
+                continue
+            seen.append((job, one, time.monotonic() - started))
+            self._watch("decode", seen[-1][2])
+        if not seen:
+            return 0
+        started = time.monotonic()
+        estimates = served.counter.estimate([one for _, one, _ in seen])
+        inference = time.monotonic() - started
+        self._watch("inference", inference)
+        self._watch("batch", len(seen))
+        for (job, _, decode), estimate in zip(seen, estimates, strict=True):
+            timing = Timing(queue=begun - job.submitted, decode=decode, inference=inference)
+            job.future.set_result(Counted(estimate=estimate, served=served, timing=timing))
+        return len(seen)
+
+
+def _fail(jobs: Sequence[_Job], error: Exception) -> None:
+    for job in jobs:
+        with suppress(InvalidStateError):  # it has its answer already, or was given up
+            job.future.set_exception(error)

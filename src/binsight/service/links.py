@@ -1,0 +1,53 @@
+"""Photos by link: `s3://` alone, and of that what the settings allow. Links are how such services are broken into."""
+
+from binsight.errors import BadInput, BadPhoto, MissingObject, NotAllowed
+from binsight.storage.objects import open_store
+
+
+class Links:
+    """Reads linked photos from the prefixes that are allowed: `s3://BUCKET/` or `s3://BUCKET/PREFIX/`."""
+
+    def __init__(self, allowed: tuple[str, ...], *, max_bytes: int, anonymous: bool = False) -> None:
+        """Raises `BadInput` for a prefix that is not one."""
+        for prefix in allowed:
+            _parts(prefix)
+            if not prefix.endswith("/"):
+                raise BadInput(f"the allowed prefix {prefix} must end with a slash, or s3://a would allow s3://ab")
+        self._allowed, self._max_bytes, self._anonymous = allowed, max_bytes, anonymous
+
+    async def read(self, link: str) -> bytes:
+        """The bytes of a linked photo.
+
+        Raises `BadInput` for a link that is none, `NotAllowed` for one outside of the allowed prefixes, `BadPhoto`
+        for an object that is too large (before it is read), and as `Objects.read_async` does.
+        """
+        bucket, name = _parts(link)
+        if not name or name.endswith("/"):
+            raise BadInput(f"{_shown(link)} names no object; give s3://BUCKET/NAME")
+        if not any(link.startswith(prefix) for prefix in self._allowed):
+            raise NotAllowed(f"{_shown(link)} is not among the places that this service may read; ask who runs it")
+        store = open_store(f"s3://{bucket}", anonymous=self._anonymous)
+        try:
+            return await store.read_async(name, max_bytes=self._max_bytes)
+        except MissingObject:
+            raise MissingObject(f"{_shown(link)} is not there; check the name") from None
+        except BadInput as error:
+            raise BadPhoto(str(error), reason="too_many_bytes") from None
+
+
+def _parts(link: str) -> tuple[str, str]:
+    """Bucket and name. Raises `BadInput` for whatever another reader could understand otherwise."""
+    scheme, separator, rest = link.partition("://")
+    if not separator or scheme.lower() != "s3":
+        raise BadInput(
+            f"{_shown(link)} is no link that this service follows; only s3:// is, or send the photo itself"
+        )
+    bucket, _, name = rest.partition("/")
+    plain = link.isascii() and link.isprintable() and not set("\\\\?#@%") & set(link)
+    if scheme != "s3" or not bucket or not plain or ".." in name.split("/") or "//" in rest:
+        raise BadInput(f"{_shown(link)} is not a plain s3://BUCKET/NAME; send the photo itself")
+    return bucket, name
+
+
+def _shown(link: str) -> str:
+    return ascii(link[:200])[1:-1]

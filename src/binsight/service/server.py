@@ -1,0 +1,59 @@
+"""The process: uvicorn in front of the app, ending as those who run it expect."""
+
+import logging
+import signal
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from binsight.errors import GateFailed, StorageFailure
+
+log = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with the service told at once that it is to end, so that `/ping` turns away what is new."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._counting = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take no more photos, finish those that were taken, then end well; a second Ctrl-C ends at once.
+
+        uvicorn's own would raise the signal again at the end: a service that did as it was told would seem killed.
+        """
+        log.info("ending on %s", signal.Signals(sig).name)
+        if lanes := self._counting.state.lanes:
+            lanes.refuse()
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+
+def serve(app: FastAPI, *, host: str, port: int) -> None:
+    """Answer at `host`:`port` until SIGTERM or Ctrl-C; requests under way are finished first.
+
+    Raises `StorageFailure` where the address cannot be had, `GateFailed` where the bundle cannot be taken into service.
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,  # the metrics and the callers' ids say more
+        server_header=False,
+        timeout_graceful_shutdown=int(app.state.settings.drain_within_s) or None,
+        timeout_keep_alive=75,  # longer than the 60 s of the load balancers in front
+        lifespan="on",
+    )
+    try:
+        socket = config.bind_socket()
+    except SystemExit:  # uvicorn has logged why
+        raise StorageFailure(f"{host}:{port} cannot be listened at; choose another --port or --host") from None
+    server = Server(config, app)
+    app.state.on_failure = lambda: setattr(server, "should_exit", True)
+    with socket:
+        server.run(sockets=[socket])
+    if app.state.failure:
+        raise GateFailed(app.state.failure)

@@ -1,0 +1,422 @@
+"""The service over HTTP, in this process: what it takes, what it answers, what it refuses."""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+from tests.s3_server import CREDENTIALS, PUBLIC_BUCKET, running_s3_server
+from tests.service_support import client_of, gated, some_settings
+
+from binsight.counting import Counter, default_bundle
+from binsight.errors import BadInput, NotAllowed
+from binsight.imaging.drawn import drawn_photo
+from binsight.service.answering import Answering
+from binsight.service.app import make_app
+from binsight.service.lanes import Lanes
+from binsight.service.links import Links
+from binsight.settings import settings
+
+PHOTO = drawn_photo(3, seed=3)
+BASE64 = base64.b64encode(PHOTO).decode()
+JPEG, JSON, LINES = ({"content-type": kind} for kind in ("image/jpeg", "application/json", "application/jsonlines"))
+
+
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    return make_app(chosen=some_settings(max_request_bytes=400_000, max_request_photos=8))
+
+
+@pytest.fixture(scope="module")
+def client(app: FastAPI) -> Iterator[TestClient]:
+    with client_of(app) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[float]:
+    probs: list[float] = Counter.load(default_bundle()).probs([PHOTO])[0].tolist()
+    return probs
+
+
+def as_json(**fields: Any) -> bytes:
+    return json.dumps(fields).encode()
+
+
+@pytest.mark.parametrize("endpoint", ["/invocations", "/v1/count"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"content": PHOTO, "headers": JPEG},
+        {"content": PHOTO, "headers": {"content-type": "application/octet-stream"}},
+        {"content": as_json(photo=BASE64), "headers": {"content-type": "application/json; charset=utf-8"}},
+        {"files": {"photo": ("bin.jpg", PHOTO, "image/jpeg")}},
+    ],
+    ids=["jpeg", "bytes", "json", "form"],
+)
+def test_one_photo_gets_one_answer_however_it_is_sent(
+    client: TestClient, endpoint: str, sent: dict[str, Any], expected: list[float]
+) -> None:
+    response = client.post(endpoint, **sent)
+    answer = response.json()
+    assert response.status_code == 200, answer
+    np.testing.assert_allclose(answer["probs"], expected, atol=1e-5)
+    assert answer["count"] == int(np.argmax(expected))
+    assert list(answer)[:5] == ["count", "probs", "interval", "bin_label", "flags"], "as binsight count prints it"
+    assert answer["model"].startswith("default:")
+    assert answer["request_id"] == response.headers["x-request-id"]
+    assert answer["timing"]["inference"] > 0
+    assert answer["verdict"] is None
+
+
+def test_several_photos_get_answers_in_order_with_errors_in_their_places(client: TestClient) -> None:
+    photos = [
+        {"photo": BASE64},
+        {"photo": base64.b64encode(b"no photo").decode()},
+        {"photo": BASE64, "expected": 9},
+    ]
+    results = client.post("/v1/count", content=as_json(photos=photos), headers=JSON).json()["results"]
+    assert [sorted(result)[0] for result in results] == ["bin_label", "error", "bin_label"]
+    assert results[1]["error"]["code"] == "bad_photo_format"
+    assert results[2]["verdict"]["verdict"] == "suspect"
+
+
+def test_json_lines_get_json_lines_even_where_one_is_broken(client: TestClient) -> None:
+    body = b"\n".join([as_json(photo=BASE64), b"{broken", b"", as_json(photo="?"), as_json(photo=BASE64)])
+    response = client.post("/invocations", content=body, headers=LINES)
+    values = [json.loads(line) for line in response.text.splitlines()]
+    assert response.headers["content-type"] == "application/jsonlines"
+    assert ["count" in value for value in values] == [True, False, False, True]
+    assert values[1]["error"]["message"].startswith("line 2: invalid JSON")
+    assert values[2]["error"]["message"] == "line 4 is not base64"
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/json", "application/json"),
+        ("application/jsonlines", "application/jsonlines"),
+        ("text/html, application/*;q=0.8", "application/json"),
+        ("image/png", None),
+    ],
+)
+def test_the_accept_header_decides_the_answers_form(client: TestClient, accept: str, kind: str | None) -> None:
+    response = client.post("/invocations", content=PHOTO, headers=JPEG | {"accept": accept})
+    if kind is None:
+        assert (response.status_code, response.json()["error"]["code"]) == (406, "not_offered")
+    else:
+        assert (response.status_code, response.headers["content-type"]) == (200, kind)
+
+
+BAD_REQUESTS = [
+    (b"", JPEG, 400, "bad_photo_empty", "is empty"),
+    (b"GIF89a" + bytes(100), JPEG, 415, "bad_photo_format", "JPEG, PNG or WebP"),
+    (PHOTO[: len(PHOTO) // 2], JPEG, 400, "bad_photo_truncated", ""),
+    (b"{", JSON, 400, "bad_input", "the body: invalid JSON"),
+    (b"{}", JSON, 400, "bad_input", "exactly one of photo, uri and url"),
+    (as_json(photo=BASE64, url="s3://a/b"), JSON, 400, "bad_input", "exactly one of"),
+    (as_json(photo=BASE64, photos=[{"photo": BASE64}]), JSON, 400, "bad_input", "not both"),
+    (as_json(photo=BASE64, expected=-1), JSON, 400, "bad_input", "expected: input should be greater"),
+    (as_json(photo=BASE64, extra=1), JSON, 400, "bad_input", "extra: extra inputs are not permitted"),
+    (as_json(photos=[{"photo": "aaaa"}] * 9), JSON, 400, "bad_input", "1 to 8 photos, but holds 9"),
+    (b"", LINES, 400, "bad_input", "holds 0"),
+    (b"photo", {"content-type": "text/plain"}, 415, "unknown_type", "text/plain is not known"),
+    (b"photo", {"content-type": ""}, 415, "unknown_type", "(none) is not known"),
+    (PHOTO, {"content-type": "multipart/form-data"}, 400, "bad_request", "boundary"),
+    (b"s3://bucket/photo.jpg", {"content-type": "string/url"}, 403, "not_allowed", "may read"),
+]
+
+
+@pytest.mark.parametrize(("body", "headers", "status", "code", "says"), BAD_REQUESTS)
+def test_a_bad_request_is_explained_in_the_one_shape(
+    client: TestClient, body: bytes, headers: dict[str, str], status: int, code: str, says: str
+) -> None:
+    response = client.post("/invocations", content=body, headers=headers)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (status, code), error
+    assert says in error["message"]
+    assert error["mend"]
+    assert error["request_id"] == response.headers["x-request-id"]
+
+
+def test_a_body_beyond_the_limit_is_not_read(client: TestClient) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(100):
+            sent += 1
+            yield bytes(50_000)
+
+    for endpoint in ("/invocations", "/v2/models/default/infer"):
+        response = client.post(endpoint, content=endless(), headers=JPEG)
+        assert response.status_code == 413, response.text
+        assert "must be at most 400,000 bytes" in response.text
+
+
+def test_what_sagemaker_sends_along_comes_back(client: TestClient) -> None:
+    headers = {"X-Amzn-SageMaker-Inference-Id": "bin-7", "X-Amzn-SageMaker-Custom-Attributes": "trace=1"}
+    response = client.post("/invocations", content=PHOTO, headers=JPEG | headers)
+    assert {name: response.headers[name] for name in headers} == headers
+    assert response.json()["request_id"] == "bin-7"
+    odd = client.get("/ping", headers={"X-Request-Id": "a b\tc"})
+    assert odd.headers["x-request-id"] != "a b\tc", "what is not harmless to log is not taken over"
+
+
+def test_execution_parameters_are_what_a_batch_transform_reads(client: TestClient, app: FastAPI) -> None:
+    found = client.get("/execution-parameters").json()
+    lanes = app.state.lanes.num_lanes
+    assert found == {"MaxConcurrentTransforms": 2 * lanes, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": 6}
+
+
+def test_verify_wants_a_record_and_gives_a_verdict(client: TestClient) -> None:
+    response = client.post("/v1/verify", content=PHOTO, headers=JPEG)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "bad_input")
+    assert "needs expected" in response.json()["error"]["message"]
+    verdict = client.post("/v1/verify?expected=17", content=PHOTO, headers=JPEG).json()["verdict"]
+    assert (verdict["expected"], verdict["verdict"]) == (17, "suspect")
+    assert client.post("/v1/verify?expected=2.5", content=PHOTO, headers=JPEG).status_code == 400
+    photos = [{"photo": BASE64}, {"photo": BASE64, "expected": 0}]
+    results = client.post("/v1/verify", content=as_json(photos=photos), headers=JSON).json()["results"]
+    assert "needs expected" in results[0]["error"]["message"]
+    assert results[1]["verdict"]["p_record"] == results[1]["probs"][0]
+
+
+def test_models_tells_what_answers_and_what_it_may_verify(client: TestClient) -> None:
+    (model,) = client.get("/v1/models").json()["models"]
+    bundle = Counter.load(default_bundle()).bundle
+    assert (model["name"], model["version"], model["num_counts"]) == ("default", bundle.version, 21)
+    assert (model["certificate"] is None) == (bundle.certificate() is None)
+    assert model["figures"] == bundle.spec.figures
+
+
+def test_the_open_inference_protocol_gives_the_same_estimates(client: TestClient, expected: list[float]) -> None:
+    assert client.get("/v2").json()["name"] == "binsight"
+    assert client.get("/v2/health/live").json() == {"live": True}
+    assert client.get("/v2/health/ready").json() == {"ready": True}
+    model = client.get("/v2/models/default").json()
+    (version,) = model["versions"]
+    assert client.get(f"/v2/models/default/versions/{version}/ready").json() == {"ready": True}
+    body = {"id": "7", "inputs": [{"name": "photo", "shape": [2], "datatype": "BYTES", "data": [BASE64] * 2}]}
+    found = client.post(f"/v2/models/default/versions/{version}/infer", json=body).json()
+    probs, count = found["outputs"]
+    assert (found["id"], found["model_version"], probs["shape"], count["shape"]) == ("7", version, [2, 21], [2])
+    np.testing.assert_allclose(np.reshape(probs["data"], (2, 21)), [expected] * 2, atol=1e-5)
+    assert count["data"] == [int(np.argmax(expected))] * 2
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("other/infer", {}, 404),
+        ("default/versions/0/infer", {}, 404),
+        ("default/infer", {"inputs": []}, 400),
+        (
+            "default/infer",
+            {"inputs": [{"name": "photo", "shape": [2], "datatype": "BYTES", "data": [BASE64]}]},
+            400,
+        ),
+        ("default/infer", {"inputs": [{"name": "photo", "shape": [1], "datatype": "FP32", "data": [BASE64]}]}, 400),
+        (
+            "default/infer",
+            {"inputs": [{"name": "photo", "shape": [1], "datatype": "BYTES", "data": ["aaaa"]}]},
+            415,
+        ),
+    ],
+)
+def test_the_protocols_errors_are_one_sentence(client: TestClient, path: str, body: Any, status: int) -> None:
+    response = client.post(f"/v2/models/{path}", json=body)
+    assert response.status_code == status
+    assert isinstance(response.json()["error"], str)
+
+
+def test_metrics_are_read_by_prometheus_own_parser(client: TestClient) -> None:
+    def total(name: str, **labels: str) -> float:
+        families = text_string_to_metric_families(client.get("/metrics").text)
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    before = {name: total(f"binsight_{name}_count") for name in ("queue_seconds", "decode_seconds", "batch_photos")}
+    failed = total("binsight_photos_total", result="failed")
+    client.post("/invocations", content=PHOTO, headers=JPEG)
+    client.post("/invocations", content=b"no photo", headers=JPEG)
+    client.get("/scanned/by/somebody")
+    assert total("binsight_queue_seconds_count") == before["queue_seconds"] + 2
+    assert total("binsight_decode_seconds_count") == before["decode_seconds"] + 1
+    assert total("binsight_batch_photos_count") == before["batch_photos"] + 1
+    assert total("binsight_photos_total", result="failed") == failed + 1
+    assert total("binsight_requests_total", endpoint="/invocations", status="415") >= 1
+    assert total("binsight_requests_total", endpoint="other", status="404") >= 1
+    assert total("binsight_ready") == 1
+
+
+def test_the_description_is_whole(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    references = set()
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            references.update([value["$ref"]] if isinstance(value.get("$ref"), str) else [])
+            value = list(value.values())
+        if isinstance(value, list):
+            for each in value:
+                walk(each)
+
+    walk(document)
+    assert "#/components/schemas/CountInput" in references
+    for reference in references:
+        place: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            place = place[part]
+    assert {"/ping", "/invocations", "/v1/count", "/v1/verify", "/v1/models"} <= set(document["paths"])
+
+
+TRICKS = [
+    "http://169.254.169.254/latest/meta-data/",
+    "https://example.com/photo.jpg",
+    "file:///etc/passwd",
+    "S3://allowed/open/1.jpg",
+    "s3://allowed/open/../closed/1.jpg",
+    "s3://allowed/open//../../closed/1.jpg",
+    "s3://allowed\\@closed/open/1.jpg",
+    "s3://allowed@closed/open/1.jpg",
+    "s3://allowed/open/%2e%2e/closed/1.jpg",
+    "s3://allowed/open/1.jpg?versionId=x",
+    "s3://allowed/open/1.jpg#x",
+    "s3://allowed/open/",
+    "s3://allowed",
+    "s3:///open/1.jpg",
+    "s3://allowed/öpen/1.jpg",
+    "s3://allowed/open/1.jpg\nHost: closed",
+    "//allowed/open/1.jpg",
+    "",
+]
+
+
+@pytest.mark.parametrize(
+    "link", [*TRICKS, "s3://closed/1.jpg", "s3://allowed/opening/1.jpg", "s3://allowed-too/open/1.jpg"]
+)
+def test_no_link_leads_elsewhere(link: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(url: str, **_: object) -> None:
+        raise AssertionError(f"{url} was opened")
+
+    monkeypatch.setattr("binsight.service.links.open_store", opened)
+    links = Links(("s3://allowed/open/",), max_bytes=1000)
+    with pytest.raises((BadInput, NotAllowed)) as refusal:
+        asyncio.run(links.read(link))
+    assert str(refusal.value).isascii()
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("prefix", ["s3://bucket", "s3://bucket/prefix", "https://bucket/", "bucket/"])
+def test_a_prefix_that_would_allow_more_than_it_seems_to_is_refused(prefix: str) -> None:
+    with pytest.raises(BadInput):
+        Links((prefix,), max_bytes=1000)
+
+
+def test_an_allowed_link_is_read_from_a_real_bucket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: list[float]
+) -> None:
+    with running_s3_server(tmp_path / "s3") as server:
+        server.put(PUBLIC_BUCKET, {"open/1.jpg": PHOTO, "open/large.jpg": bytes(200_000), "closed/1.jpg": PHOTO})
+        for name, value in {"ENDPOINT_URL": server.endpoint_url, "MAX_PHOTO_BYTES": "100000"}.items():
+            monkeypatch.setenv(f"BINSIGHT_{name}", value)
+        for name, value in CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
+        settings.cache_clear()
+        place = f"s3://{PUBLIC_BUCKET}"
+        chosen = some_settings(allowed_links=(f"{place}/open/",))
+        with client_of(make_app(chosen=chosen)) as client:
+
+            def ask(link: str) -> httpx.Response:
+                return client.post("/invocations", content=link, headers={"content-type": "string/url"})
+
+            found = ask(f"{place}/open/1.jpg\n").json()
+            np.testing.assert_allclose(found["probs"], expected, atol=1e-5)
+            results = client.post(
+                "/v1/count",
+                content=as_json(photos=[{"uri": f"{place}/open/{n}.jpg"} for n in (1, 2)]),
+                headers=JSON,
+            ).json()["results"]
+            assert results[0]["probs"] == found["probs"]
+            assert results[1]["error"]["code"] == "not_found"
+            assert ask(f"{place}/open/large.jpg").status_code == 413
+            assert ask(f"{place}/closed/1.jpg").status_code == 403
+    settings.cache_clear()
+
+
+def test_a_full_queue_answers_503_and_when_to_come_back() -> None:
+    served, counter = gated(default_bundle())
+    app = make_app()
+    with client_of(app) as client:
+        lanes = Lanes(served, num_lanes=1, queue_size=1)
+        lanes.start()
+        app.state.answering = replace(app.state.answering, lanes=lanes)
+        held = lanes.submit([("held", PHOTO)], within=60)
+        while counter.begun == 0:
+            time.sleep(0.005)
+        lanes.submit([("waiting", PHOTO)], within=60)
+        response = client.post("/invocations", content=PHOTO, headers=JPEG)
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "overloaded")
+        assert int(response.headers["retry-after"]) >= 1
+        counter.gate.set()
+        assert held[0].result(60)
+        lanes.close(within=60)
+
+
+def test_the_photos_of_a_client_that_left_are_not_counted() -> None:
+    served, counter = gated(default_bundle())
+    lanes = Lanes(served, num_lanes=1)
+    lanes.start()
+    lanes.submit([("held", PHOTO)], within=60)
+    app = make_app()
+    app.state.lanes = lanes
+    app.state.answering = Answering(lanes=lanes, links=Links((), max_bytes=1), metrics=app.state.metrics, within=60)
+    messages = iter([{"type": "http.request", "body": PHOTO}])
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/invocations",
+        "query_string": b"",
+        "headers": [(b"content-type", b"image/jpeg")],
+        "app": app,
+    }
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> Any:
+        return next(messages, {"type": "http.disconnect"})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == 499
+    counter.gate.set()
+    lanes.close(within=60)
+    assert counter.begun == 1, "the one that was in work already"
+
+
+def test_an_error_of_our_own_tells_nothing_of_the_inside(client: TestClient, app: FastAPI) -> None:
+    answering = app.state.answering
+    try:
+        app.state.answering = "secret"
+        response = client.post("/invocations", content=PHOTO, headers=JPEG)
+    finally:
+        app.state.answering = answering
+    assert (response.status_code, response.json()["error"]["code"]) == (500, "failed")
+    assert "secret" not in response.text
+    assert "str" not in response.text
