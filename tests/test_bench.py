@@ -1,5 +1,6 @@
 """The measuring itself: interleaved runs, medians, and an exit status that says whether the goal is met."""
 
+import csv
 import importlib.util
 import json
 import sys
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-PATH = Path(__file__).resolve().parents[1] / "bench" / "ratio.py"
+ROOT = Path(__file__).resolve().parents[1]
+PATH = ROOT / "bench" / "ratio.py"
 spec = importlib.util.spec_from_file_location("ratio", PATH)
 assert spec is not None and spec.loader is not None
 ratio = importlib.util.module_from_spec(spec)
@@ -39,3 +41,16 @@ def test_a_goal_that_is_missed_ends_non_zero(
         ratio.report(comparison, as_json=True, **goal)
     assert ended.value.code == status
     assert json.loads(capsys.readouterr().out)["met"] is (status == 0)
+
+
+def test_a_persons_counts_are_of_a_hundred_val_photos(abid: Path) -> None:
+    """Drawn from those whose counts come as they do in ABID, so that they can be compared with the model's figures."""
+    with (abid / "labels.csv").open(newline="") as file:
+        labels = {row["image_id"]: row for row in csv.DictReader(file)}
+    with (ROOT / "docs" / "blind-count.csv").open(newline="") as file:
+        counted = {row["photo"]: int(row["counted"]) for row in csv.DictReader(file)}
+    assert len(counted) == 100
+    assert all(labels[photo]["split"] == "val" and labels[photo]["count"] for photo in counted)
+    assert {labels[photo]["collection"] for photo in counted} <= {"complete", "list"}
+    off = [count - int(labels[photo]["count"]) for photo, count in counted.items()]
+    assert sum(value == 0 for value in off) == 30, "as docs/experiments.md says"
