@@ -22,6 +22,7 @@ BinsightError
 │   ├── NotReady                      it starts or ends
 │   ├── Overloaded                    its queue is full
 │   └── TooLate                       the answer would come after the deadline
+├── ChangedMeanwhile                  somebody else changed what this was decided on
 ├── GateFailed                        the work was done, and its result does not pass
 └── Stopped                           asked to stop (Ctrl-C, SIGTERM); what was done is kept
 ```
@@ -130,6 +131,10 @@ class Overloaded(ServiceBusy):
 
 class TooLate(ServiceBusy):
     """The answer would come after the deadline, so no work was done for it."""
+
+
+class ChangedMeanwhile(BinsightError):
+    """Somebody else changed what this was decided on; nothing was done."""
 
 
 class GateFailed(BinsightError):

@@ -22,6 +22,14 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(
         Path("~/.cache/binsight"), description="Folder for decoded pixels, safe to delete at any time."
     )
+    ledger: str = Field(
+        "sqlite:///~/.local/share/binsight/ledger.db",
+        description="Database of what must not be lost, as SQLAlchemy names it: SQLite, or postgresql+psycopg://host/name.",
+    )
+    bundles: str = Field(
+        "~/.local/share/binsight/bundles",
+        description="Folder or s3:// URL where registered bundles are kept, each under its version.",
+    )
     max_photo_bytes: int = Field(
         32 * 1024 * 1024, gt=0, description="A photo file larger than this is refused unread."
     )

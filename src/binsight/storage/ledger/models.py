@@ -1,0 +1,153 @@
+"""Versions of models, and the aliases that point at them: changed by compare-and-swap alone, each move a row for good."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from binsight.errors import ChangedMeanwhile, MissingObject
+from binsight.storage.ledger.database import Ledger
+from binsight.storage.ledger.tables import alias_moves, aliases, model_versions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelVersion:
+    """A registered bundle. `registered_at` is UTC in ISO 8601; `lineage` is the bundle's own."""
+
+    version: str
+    name: str
+    registered_at: str
+    registered_by: str
+    lineage: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointed:
+    """Where an alias points, after `revision` moves."""
+
+    alias: str
+    version: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasMove:
+    """One move of an alias; `from_version` is None for its first."""
+
+    alias: str
+    revision: int
+    from_version: str | None
+    to_version: str
+    moved_at: str
+    moved_by: str
+    reason: str
+
+
+class Models:
+    """The model tables of a ledger. Every method raises as the ledger's transactions do."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def close(self) -> None:
+        """Give the ledger's connections back."""
+        self._ledger.close()
+
+    def add(self, version: str, *, name: str, lineage: Mapping[str, Any], by: str) -> ModelVersion:
+        """Register a version; one that is there stays as it is, since versions are named by content."""
+        row = {
+            "version": version,
+            "name": name,
+            "registered_at": _now(),
+            "registered_by": by,
+            "lineage": json.dumps(lineage, sort_keys=True),
+        }
+        with self._ledger.writing() as connection:
+            found = connection.execute(sa.select(model_versions).where(model_versions.c.version == version)).first()
+            if found is None:
+                savepoint = connection.begin_nested()
+                try:
+                    connection.execute(sa.insert(model_versions).values(row))
+                    savepoint.commit()
+                except IntegrityError:  # somebody else registered the same at this moment
+                    savepoint.rollback()
+                query = sa.select(model_versions).where(model_versions.c.version == version)
+                found = connection.execute(query).one()
+            return _version(found)
+
+    def versions(self) -> list[ModelVersion]:
+        """All versions, the newest first."""
+        query = sa.select(model_versions).order_by(model_versions.c.registered_at.desc(), model_versions.c.version)
+        with self._ledger.reading() as connection:
+            return [_version(row) for row in connection.execute(query)]
+
+    def pointed(self) -> dict[str, Pointed]:
+        """Every alias, by name."""
+        with self._ledger.reading() as connection:
+            rows = connection.execute(sa.select(aliases).order_by(aliases.c.alias))
+            return {row.alias: Pointed(alias=row.alias, version=row.version, revision=row.revision) for row in rows}
+
+    def moves(self, alias: str) -> list[AliasMove]:
+        """Every move of an alias, the newest first."""
+        query = sa.select(alias_moves).where(alias_moves.c.alias == alias).order_by(alias_moves.c.revision.desc())
+        with self._ledger.reading() as connection:
+            return [AliasMove(**row._mapping) for row in connection.execute(query)]
+
+    def move(self, alias: str, to: str, *, seen: Pointed | None, by: str, reason: str) -> Pointed:
+        """Point an alias at a version, if it still points where it was `seen` to (None: nowhere yet).
+
+        The move and its row are one transaction. Raises `ChangedMeanwhile` where the alias was moved since, and
+        `MissingObject` for a version that is not registered.
+        """
+        revision = 1 if seen is None else seen.revision + 1
+        with self._ledger.writing() as connection:
+            query = sa.select(model_versions.c.version).where(model_versions.c.version == to)
+            if connection.execute(query).first() is None:
+                raise MissingObject(f"there is no model {to}; register it, or see binsight models list")
+            if not _swapped(connection, alias, to, revision):
+                raise ChangedMeanwhile(f"{alias} was moved by somebody else meanwhile; look again, then repeat")
+            connection.execute(
+                sa.insert(alias_moves).values(
+                    alias=alias,
+                    revision=revision,
+                    from_version=None if seen is None else seen.version,
+                    to_version=to,
+                    moved_at=_now(),
+                    moved_by=by,
+                    reason=reason,
+                )
+            )
+        return Pointed(alias=alias, version=to, revision=revision)
+
+
+def _swapped(connection: sa.Connection, alias: str, to: str, revision: int) -> bool:
+    if revision == 1:
+        savepoint = connection.begin_nested()
+        try:
+            connection.execute(sa.insert(aliases).values(alias=alias, version=to, revision=1))
+        except IntegrityError:
+            savepoint.rollback()
+            return False
+        savepoint.commit()
+        return True
+    as_seen = (aliases.c.alias == alias) & (aliases.c.revision == revision - 1)
+    changed = connection.execute(sa.update(aliases).where(as_seen).values(version=to, revision=revision))
+    return changed.rowcount == 1
+
+
+def _version(row: "sa.Row[Any]") -> ModelVersion:
+    return ModelVersion(
+        version=row.version,
+        name=row.name,
+        registered_at=row.registered_at,
+        registered_by=row.registered_by,
+        lineage=json.loads(row.lineage),
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,214 @@
+"""The ledger: one contract for SQLite and PostgreSQL, both real."""
+
+import multiprocessing
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from tests.postgres_server import running_postgres
+
+from binsight.errors import BadInput, ChangedMeanwhile, MissingObject, StorageFailure
+from binsight.storage.ledger import Ledger, Models, Pointed
+from binsight.storage.ledger.tables import metadata
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/deep/ledger.db"
+    server: str = request.getfixturevalue("postgres")
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    name = f"ledger_{time.monotonic_ns()}"
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return server.rpartition("/")[0] + f"/{name}"
+
+
+Opener = Callable[[str], Ledger]
+
+
+@pytest.fixture
+def opened() -> Iterator[Opener]:
+    """Opens ledgers, and closes them in the end."""
+    ledgers: list[Ledger] = []
+
+    def open_one(url: str) -> Ledger:
+        ledgers.append(Ledger.open(url))
+        return ledgers[-1]
+
+    yield open_one
+    for ledger in ledgers:
+        ledger.close()
+
+
+@pytest.fixture
+def models(url: str, opened: Opener) -> Models:
+    models = Models(opened(url))
+    for version in ("a" * 12, "b" * 12, "c" * 12):
+        models.add(version, name="bins", lineage={"git": "x"}, by="ann")
+    return models
+
+
+A, B, C = ("a" * 12, "b" * 12, "c" * 12)
+
+
+def test_the_tables_are_those_that_the_migrations_make(url: str, opened: Opener) -> None:
+    ledger = opened(url)
+    with ledger.reading() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"version_table": "ledger_version", "compare_type": True}
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+def test_opening_again_keeps_what_is_there(models: Models, url: str, opened: Opener) -> None:
+    again = Models(opened(url))
+    assert [one.version for one in again.versions()] == [one.version for one in models.versions()]
+    assert len(again.versions()) == 3
+
+
+def _open(url: str) -> None:
+    Ledger.open(url).close()
+
+
+def test_many_processes_may_open_an_empty_ledger_at_once(url: str, opened: Opener) -> None:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        pool.map(_open, [url] * 4)
+    assert Models(opened(url)).versions() == []
+
+
+def test_a_version_is_registered_once_whoever_comes_later(models: Models) -> None:
+    again = models.add(A, name="other", lineage={}, by="bob")
+    assert (again.name, again.registered_by, again.lineage) == ("bins", "ann", {"git": "x"})
+    assert len(models.versions()) == 3
+
+
+def test_every_move_is_kept(models: Models) -> None:
+    first = models.move("champion", A, seen=None, by="ann", reason="the first")
+    second = models.move("champion", B, seen=first, by="bob", reason="better")
+    assert models.pointed() == {"champion": second}
+    assert second == Pointed(alias="champion", version=B, revision=2)
+    assert [(m.revision, m.from_version, m.to_version, m.moved_by, m.reason) for m in models.moves("champion")] == [
+        (2, A, B, "bob", "better"),
+        (1, None, A, "ann", "the first"),
+    ]
+    assert models.moves("shadow") == []
+
+
+@pytest.mark.parametrize("seen", [None, Pointed(alias="champion", version=A, revision=1)])
+def test_who_decided_on_what_is_no_longer_so_moves_nothing(models: Models, seen: Pointed | None) -> None:
+    first = models.move("champion", A, seen=None, by="ann", reason="")
+    there = models.move("champion", B, seen=first, by="ann", reason="")
+    with pytest.raises(ChangedMeanwhile, match="moved by somebody else"):
+        models.move("champion", C, seen=seen, by="bob", reason="")
+    assert models.pointed()["champion"] == there
+    assert len(models.moves("champion")) == 2
+
+
+def test_a_version_that_is_not_there_is_pointed_at_by_nothing(models: Models) -> None:
+    with pytest.raises(MissingObject, match="there is no model d"):
+        models.move("champion", "d" * 12, seen=None, by="ann", reason="")
+    assert models.pointed() == {}
+
+
+def test_of_many_who_move_at_once_one_succeeds_each_time(models: Models) -> None:
+    seen = models.move("champion", A, seen=None, by="ann", reason="")
+    results: list[str] = []
+
+    def move(number: int) -> None:
+        try:
+            models.move("champion", (B, C)[number % 2], seen=seen, by=str(number), reason="")
+            results.append(str(number))
+        except ChangedMeanwhile:
+            results.append("late")
+
+    threads = [threading.Thread(target=move, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = [result for result in results if result != "late"]
+    assert len(results) == 8
+    assert models.moves("champion")[0].moved_by == winner
+    assert models.pointed()["champion"].revision == 2
+
+
+def test_a_row_that_is_pointed_at_cannot_be_taken_away(models: Models, url: str, opened: Opener) -> None:
+    models.move("champion", A, seen=None, by="ann", reason="")
+    ledger = opened(url)
+    with pytest.raises(StorageFailure), ledger.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM model_versions")
+    assert len(models.versions()) == 3
+
+
+KILLED = """
+import itertools, sys
+from binsight.storage.ledger import Ledger, Models
+models = Models(Ledger.open(sys.argv[1]))
+seen = models.pointed().get("champion")
+for number in itertools.count():
+    seen = models.move("champion", "ab"[number % 2] * 12, seen=seen, by="x", reason="")
+    print(seen.revision, flush=True)
+"""
+
+
+def test_what_was_acknowledged_outlives_a_kill(models: Models, url: str) -> None:
+    acknowledged = 0
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-c", KILLED, url], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(25):
+                acknowledged = int(process.stdout.readline())
+            process.send_signal(signal.SIGKILL)
+            rest = process.stdout.read().split()
+            acknowledged = max([acknowledged, *map(int, rest[:-1])])
+        moves = models.moves("champion")
+        assert moves[0].revision >= acknowledged
+        assert [move.revision for move in moves] == list(range(moves[0].revision, 0, -1))
+        assert models.pointed()["champion"].revision == moves[0].revision
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "says"),
+    [
+        ("ledger.db", BadInput, "must read sqlite:"),
+        ("mysql://host/name", BadInput, "neither"),
+        ("sqlite:////proc/nowhere/ledger.db", StorageFailure, "choose another place"),
+        ("postgresql+psycopg://me:secret@127.0.0.1:1/x", StorageFailure, "127.0.0.1:1/x failed"),
+    ],
+)
+def test_a_ledger_that_cannot_be_is_explained(url: str, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says) as found:
+        Ledger.open(url)
+    assert "secret" not in str(found.value)
+
+
+def test_a_file_that_is_no_ledger_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_bytes(b"no database at all, but long enough to be looked at" * 20)
+    with pytest.raises(StorageFailure, match="not a database"):
+        Ledger.open(f"sqlite:///{tmp_path}/ledger.db")
+
+
+def test_sqlite_writes_ahead_and_to_the_disk(tmp_path: Path, opened: Opener) -> None:
+    ledger = opened(f"sqlite:///{tmp_path}/ledger.db")
+    with ledger.reading() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    assert sqlite3.connect(tmp_path / "ledger.db").execute("SELECT version_num FROM ledger_version").fetchall()
