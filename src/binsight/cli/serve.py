@@ -5,12 +5,18 @@ from pathlib import Path
 import click
 
 from binsight.cli.options import json_option, require_extra
+from binsight.errors import BadInput
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for all.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port to listen at.")
 @click.option("--model", type=click.Path(path_type=Path), help="Bundle to count with.  [default: the shipped one]")
+@click.option(
+    "--follow",
+    metavar="ALIAS",
+    help="Count with the bundle that the registry calls so, `champion` for one, and change over when that changes.",
+)
 @click.option("--lanes", type=click.IntRange(1, 256), help="Photos in work at once.  [default: one a core]")
 @click.option(
     "--only",
@@ -19,7 +25,7 @@ from binsight.cli.options import json_option, require_extra
     help="Leave the rest out. There is nothing but counting yet, so that this changes nothing.",
 )
 @json_option
-def serve(host: str, port: int, model: Path | None, lanes: int | None, as_json: bool) -> None:
+def serve(host: str, port: int, model: Path | None, follow: str | None, lanes: int | None, as_json: bool) -> None:
     """Answer counts over HTTP: SageMaker's contract, /v1 for integrators, /v2.
 
     The result is a service at HOST:PORT. POST a photo to /v1/count, or a photo and its record to /v1/verify; /docs
@@ -29,9 +35,11 @@ def serve(host: str, port: int, model: Path | None, lanes: int | None, as_json: 
     A line for each request is logged on standard error, with --json as a JSON line.
     """
     require_extra("serve", "the counting service")
+    if model and follow:
+        raise BadInput("--model and --follow exclude each other; give one of them")
     from binsight.service.app import make_app
     from binsight.service.logs import log_to_stderr
     from binsight.service.server import serve as serve_app
 
     log_to_stderr(as_json=as_json)
-    serve_app(make_app(model, num_lanes=lanes), host=host, port=port)
+    serve_app(make_app(model, follow=follow, num_lanes=lanes), host=host, port=port)

@@ -20,11 +20,13 @@ from starlette.responses import JSONResponse, Response
 from binsight import __version__
 from binsight.counting import Bundle, default_bundle
 from binsight.counting.bundle import available_cores
+from binsight.counting.registry import Registry
 from binsight.errors import BinsightError
 from binsight.service import inference_protocol, integrators, sagemaker
 from binsight.service.answering import Answering, ClientLeft
 from binsight.service.answers import ErrorAnswer, ErrorDetail, error_for, error_headers
 from binsight.service.describe import describe
+from binsight.service.follow import Follower, first_served
 from binsight.service.lanes import Lanes, Served
 from binsight.service.links import Links
 from binsight.service.metrics import Metrics
@@ -38,21 +40,27 @@ CLIENT_LEFT = 499
 
 
 def make_app(
-    bundle: Path | None = None, *, num_lanes: int | None = None, chosen: Settings | None = None
+    bundle: Path | None = None,
+    *,
+    follow: str | None = None,
+    num_lanes: int | None = None,
+    chosen: Settings | None = None,
 ) -> FastAPI:
-    """The app in front of a bundle (default: the one that `binsight count` takes).
+    """The app in front of a bundle (default: the one that `binsight count` takes), or of what an alias names.
 
     It loads and warms the bundle once it runs, and answers `/ping` with 503 until then. `app.state` holds `lanes`
     and `metrics`, and `failure` where the bundle could not be taken into service; `on_failure` is called then.
     Raises `MissingObject` or `BadBundle` for a folder that is no whole bundle.
     """
     chosen, bundle = chosen or settings(), bundle or default_bundle()
-    Bundle.open(bundle)
+    if follow is None:
+        Bundle.open(bundle)
     metrics = Metrics()
     app = FastAPI(title="Binsight", version=__version__, lifespan=_lifespan, summary="Counts the items in a bin.")
-    app.state.bundle, app.state.num_lanes = bundle, num_lanes or available_cores()
+    app.state.bundle, app.state.follow = bundle, follow
+    app.state.num_lanes = num_lanes or available_cores()
     app.state.settings, app.state.metrics = chosen, metrics
-    app.state.answering = app.state.lanes = app.state.failure = None
+    app.state.answering = app.state.lanes = app.state.follower = app.state.failure = None
     app.state.on_failure = lambda: None
     metrics.gauge("binsight_queue_photos", "Photos that wait for a lane.", lambda: _lanes(app, "num_waiting"))
     metrics.gauge("binsight_queue_age_seconds", "Wait of the oldest of them.", lambda: _lanes(app, "oldest_wait"))
@@ -78,6 +86,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.wait([loading])
+        if app.state.follower:
+            await asyncio.to_thread(app.state.follower.stop)
         if app.state.lanes:
             await asyncio.to_thread(app.state.lanes.close, within=app.state.settings.drain_within_s)
 
@@ -86,8 +96,10 @@ def _load(app: FastAPI) -> None:
     state, chosen = app.state, app.state.settings
     started = time.monotonic()
     try:
+        registry = Registry.open(chosen.ledger, chosen.bundles) if state.follow else None
+        served = first_served(registry, state.follow) if registry else Served.load(state.bundle)
         lanes = Lanes(
-            Served.load(state.bundle),
+            served,
             num_lanes=state.num_lanes,
             queue_size=chosen.queue_photos,
             watch=state.metrics.watch,
@@ -100,6 +112,9 @@ def _load(app: FastAPI) -> None:
         return
     state.answering = Answering(lanes=lanes, links=links, metrics=state.metrics, within=chosen.answer_within_s)
     state.lanes = lanes
+    if registry:
+        state.follower = Follower(lanes, registry, state.follow, state.metrics)
+        state.follower.start()
     log.info("%s is ready after %.1f s, %d lanes", lanes.served.name, time.monotonic() - started, lanes.num_lanes)
 
 

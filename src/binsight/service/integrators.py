@@ -60,7 +60,7 @@ async def verify(request: Request) -> Response:
 async def models(request: Request) -> Models:
     """The bundle that answers, its certificate and its figures."""
     served = answering_of(request).lanes.served
-    spec, version = served.counter.bundle.spec, served.counter.bundle.version
+    spec, version = served.counter.bundle.spec, served.version
     answer = ModelAnswer(
         name=spec.name,
         version=version,

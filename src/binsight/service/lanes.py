@@ -56,9 +56,14 @@ class Served:
         return cls(counter=counter, certificate=certificate)
 
     @property
+    def version(self) -> str:
+        """The bundle's version, by content."""
+        return self.counter.bundle.version
+
+    @property
     def name(self) -> str:
         """NAME:VERSION."""
-        return f"{self.counter.bundle.spec.name}:{self.counter.bundle.version}"
+        return f"{self.counter.bundle.spec.name}:{self.version}"
 
     def warm(self, max_batch: int) -> None:
         """Run every batch size once. Raises `GateFailed` where a golden photo does not get its answer."""
@@ -92,7 +97,10 @@ Watch = Callable[[str, float], None]
 
 
 class Lanes:
-    """`num_lanes` threads in front of a bundle. Safe to submit to from any thread."""
+    """`num_lanes` threads in front of a bundle. Safe to submit to from any thread.
+
+    `served` may be assigned another bundle at any time, warm: batches begun keep theirs, the next ones have the new one.
+    """
 
     def __init__(
         self,
