@@ -66,18 +66,28 @@ def bench_arguments(description: str, *, num_runs: int) -> argparse.ArgumentPars
 
 
 def report(
-    comparison: Comparison, *, at_least: float | None = None, at_most: float | None = None, as_json: bool
+    comparison: Comparison,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    aim: float | None = None,
+    as_json: bool,
 ) -> None:
-    """Print the comparison against its goal, and end the process: 0 where the goal is met, 1 where it is not."""
+    """Print the comparison against its goal, and end the process: 0 where the goal is met, 1 where it is not.
+
+    `aim` is a further ratio to reach, which is reported and decides nothing.
+    """
     goals = [f"≥ {at_least}"] * (at_least is not None) + [f"≤ {at_most}"] * (at_most is not None)
     met = (at_least is None or comparison.ratio >= at_least) and (at_most is None or comparison.ratio <= at_most)
     if as_json:
-        print(json.dumps(asdict(comparison) | {"goal": " and ".join(goals), "met": met}))
+        aimed = {} if aim is None else {"aim": aim, "aim_met": comparison.ratio >= aim}
+        print(json.dumps(asdict(comparison) | {"goal": " and ".join(goals), "met": met} | aimed))
     else:
         c = comparison
         print(
             f"{c.ours} {c.ours_median:.4g} {c.unit}, {c.other} {c.other_median:.4g} {c.unit}: "
             f"ratio {c.ratio:.3f} (middle half {c.pairs_low:.3f} to {c.pairs_high:.3f}, {c.num_runs} runs); "
             f"goal {' and '.join(goals) or 'none'}: {'met' if met else 'NOT met'}"
+            + ("" if aim is None else f"; aim ≥ {aim}: {'met' if c.ratio >= aim else 'NOT met'}")
         )
     sys.exit(0 if met else 1)

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,3 +55,22 @@ def test_a_persons_counts_are_of_a_hundred_val_photos(abid: Path) -> None:
     assert {labels[photo]["collection"] for photo in counted} <= {"complete", "list"}
     off = [count - int(labels[photo]["count"]) for photo, count in counted.items()]
     assert sum(value == 0 for value in off) == 30, "as docs/experiments.md says"
+
+
+def test_an_aim_beyond_the_goal_is_told_and_decides_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    comparison = ratio.compare(lambda: 4.0, lambda: 1.0, names=("a", "b"), unit="photos/s", num_runs=2)
+    with pytest.raises(SystemExit) as ended:
+        ratio.report(comparison, at_least=3.0, aim=8.0, as_json=False)
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.endswith("goal ≥ 3.0: met; aim ≥ 8.0: NOT met\n")
+
+
+def test_the_counter_is_measured_against_the_original_network() -> None:
+    """That it runs and says so; how fast it is, a machine that runs tests cannot tell."""
+    pytest.importorskip("torch")
+    command = [sys.executable, str(PATH.with_name("original.py")), "--photos", "1", "--runs", "2", "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = json.loads(ended.stdout)
+    assert (found["ours"], found["other"], found["goal"], found["aim"]) == ("Counter", "ResNet34", "≥ 3.0", 8.0)
+    assert min(found["ours_median"], found["other_median"]) > 0
+    assert ended.returncode == (0 if found["met"] else 1)

@@ -3,7 +3,7 @@
 ```
 BUNDLE/
 ├── bundle.json       the fields of `BundleSpec`, with a checksum of every other file
-├── model.onnx        images_BCHW (float32, any B) → log_probs_BK
+├── model.onnx        images_BCHW (float32, any B) → log_probs_BK; its weights may be stored as int8 or fp16
 ├── golden/           photos drawn by Binsight, and golden.json: the answers that they must get
 ├── certificate.json  which records it may verify, as the decision room reads it; older bundles have none
 └── card.md           what the model was trained on, how good it is, what it must not be used for

@@ -6,6 +6,7 @@ from binsight.counting.bundle import BundleSpec
 from binsight.dataset.manifest import Dataset
 from binsight.decision.certificate import Certificate
 from binsight.model.batches import wanted_photos
+from binsight.model.quantise import StorageLoss
 from binsight.model.run import Run
 from binsight.model.verification_page import brief
 
@@ -19,6 +20,7 @@ tags: [inventory, counting, warehouse]
 
 Made by Binsight {version} from the network `{backbone}` with the head `{head}`. Input: RGB, {size} × {size} pixels,
 {fit}. Output: a distribution over the counts 0 … {last}, where {last} stands for {last} and more.
+{weights}
 
 ## Intended use
 An estimate of how many items a photographed bin holds, for people who check stock records. It sees one photo from
@@ -79,9 +81,22 @@ def render_card(spec: BundleSpec, run: Run, dataset: Dataset, certificate: Certi
         digest=dataset.digest[:12],
         num_val=val["num_photos"],
         temperature=spec.temperature,
+        weights=weights_text(spec),
         verified=verified_text(certificate),
         **{name: val[name] for name in ("exact", "within_one", "mae", "rps", "ece")},
     )
+
+
+def weights_text(spec: BundleSpec) -> str:
+    """How the weights are stored, and what that lost."""
+    if "stored" not in spec.figures:
+        return "Its weights are stored as they were trained, in fp32."
+    loss = StorageLoss(**spec.figures["stored"])
+    text = (
+        f"Its weights are stored as {loss.weights} and computed with in fp32. What that changed against the whole weights, "
+        f"on the {loss.num_photos:,} `val` photos: {loss}. All figures below are with the weights as they are stored."
+    )
+    return textwrap.fill(text, width=116)
 
 
 def verified_text(certificate: Certificate) -> str:

@@ -1,8 +1,10 @@
-"""Export: a run in, a bundle out, published only when PyTorch and ONNX Runtime agree.
+"""Export: a run in, a bundle out, published only when PyTorch and ONNX Runtime agree and storing it lost next to nothing.
 
 ```
-run ─▶ ONNX ─▶ temperature, certificate (on val) ─▶ golden photos' answers ─▶ card, checksums ─▶ parity gate ─▶ bundle
+run ─▶ ONNX in fp32 ─▶ parity gate ─▶ weights as they are stored ─▶ gate on what that loses (on val)
+    ─▶ temperature, certificate (on val) ─▶ golden photos' answers ─▶ card, checksums ─▶ bundle
 ```
+All that a bundle says of its answers comes from its network as it is stored.
 """
 
 import json
@@ -11,6 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -42,6 +45,7 @@ from binsight.errors import BadDataset, BadInput, GateFailed, StorageFailure
 from binsight.imaging.drawn import drawn_photo
 from binsight.model.batches import wanted_photos
 from binsight.model.card import render_card
+from binsight.model.quantise import Weights, check_storage_loss, storage_loss, store_weights
 from binsight.model.recipe import dump_recipe
 from binsight.model.run import Run
 
@@ -56,12 +60,15 @@ CERTIFICATE_NOTE = (
 )
 
 
-def export(run: Run, folder: Path, *, dataset: Dataset | None = None, name: str | None = None) -> Bundle:
+def export(
+    run: Run, folder: Path, *, dataset: Dataset | None = None, name: str | None = None, weights: Weights = "fp32"
+) -> Bundle:
     """Write the run's best weights as a bundle at `folder`, calibrated and certified on the dataset's `val` photos.
 
-    `dataset` is where the run's own dataset lies now, if not where the recipe says. Raises `BadInput` where
-    `folder` is there already, `BadDataset` where the dataset is not the run's, and `GateFailed` where PyTorch and
-    ONNX Runtime differ by more than `PARITY_TOLERANCE` on real photos; nothing is published then.
+    `dataset` is where the run's own dataset lies now, if not where the recipe says; `weights` is how the larger
+    weights are stored. Raises `BadInput` where `folder` is there already, `BadDataset` where the dataset is not the
+    run's, and `GateFailed` where PyTorch and ONNX Runtime differ by more than `PARITY_TOLERANCE` on real photos, or
+    where weights stored as fp16 or int8 lose more than `check_storage_loss` admits; nothing is published then.
     """
     if folder.exists():
         raise BadInput(f"{folder} is there already, and bundles never change; choose another folder")
@@ -76,8 +83,7 @@ def export(run: Run, folder: Path, *, dataset: Dataset | None = None, name: str 
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as parent:
             part = Path(parent) / "bundle"
-            _write_bundle(run, dataset, part, name or folder.name)
-            check_parity(run, Counter.load(part), dataset, _parity_photos(dataset))
+            _write_bundle(run, dataset, part, name or folder.name, weights)
             part.replace(folder)
     except OSError as error:
         if isinstance(error, StorageFailure):
@@ -86,38 +92,56 @@ def export(run: Run, folder: Path, *, dataset: Dataset | None = None, name: str 
     return Bundle.open(folder)
 
 
-def _write_bundle(run: Run, dataset: Dataset, folder: Path, name: str) -> None:
+def _write_bundle(run: Run, dataset: Dataset, folder: Path, name: str, weights: Weights) -> None:
     (folder / "golden").mkdir(parents=True)
-    network = run.load_network()
-    export_onnx(network, folder / MODEL_NAME, size=run.recipe.data.preprocessing.size)
+    export_onnx(run.load_network(), folder / MODEL_NAME, size=run.recipe.data.preprocessing.size)
     photos = wanted_photos(dataset, run.recipe, "val")  # others may come in shares that no warehouse has
     counts = np.array([photo.count for photo in photos])
-    probs_BK = run.predict(dataset, photos)
-    temperature = fit_temperature(probs_BK, counts)
-    tempered_BK = temper(probs_BK, temperature)
-    certificate = certify_val(tempered_BK, counts, photos, dataset)
-    (folder / CERTIFICATE_NAME).write_text(certificate.as_text(), encoding="utf-8")
-    figures = {
-        "val": asdict(score(tempered_BK, counts))
-        | {"note": "temperature and best epoch were chosen on these photos; figures on unseen ones are lower"}
-    }
-    for count in GOLDEN_COUNTS:
-        (folder / "golden" / _golden_name(count)).write_bytes(drawn_photo(count, seed=count))
     spec = BundleSpec(
         name=name,
         num_counts=run.recipe.model.num_counts,
         preprocessing=run.recipe.data.preprocessing,
-        temperature=temperature,
+        temperature=1,
         lineage=_lineage(run),
-        figures=figures,
-        files={MODEL_NAME: file_digest(folder / MODEL_NAME)},
+        figures={},
+        files={},
     )
-    _write_spec(folder, spec)  # enough of a bundle to answer its golden photos
+    spec, probs_BK = _calibrated(folder, spec, dataset, photos)
+    check_parity(run, Counter.load(folder), dataset, _parity_photos(dataset))
+    stored = {}
+    if weights != "fp32":
+        whole_BK = probs_BK
+        store_weights(folder / MODEL_NAME, weights)
+        spec, probs_BK = _calibrated(folder, spec, dataset, photos)
+        loss = storage_loss(weights, whole_BK, probs_BK, counts)
+        check_storage_loss(loss)
+        stored = {"stored": loss.as_json()}
+    certificate = certify_val(probs_BK, counts, photos, dataset)
+    (folder / CERTIFICATE_NAME).write_text(certificate.as_text(), encoding="utf-8")
+    note = "temperature and best epoch were chosen on these photos; figures on unseen ones are lower"
+    spec = spec.model_copy(update={"figures": {"val": asdict(score(probs_BK, counts)) | {"note": note}} | stored})
     _write_golden(folder)
     (folder / "card.md").write_text(render_card(spec, run, dataset, certificate), encoding="utf-8")
     others = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SPEC_NAME)
     files = {path.relative_to(folder).as_posix(): file_digest(path) for path in others}
     _write_spec(folder, spec.model_copy(update={"files": files}))
+
+
+def _calibrated(
+    folder: Path, spec: BundleSpec, dataset: Dataset, photos: Sequence[LabelledPhoto]
+) -> tuple[BundleSpec, Floats]:
+    """Fit the temperature of the network in `folder`, and leave enough of a bundle there to count with.
+
+    Gives the spec with that temperature, and the tempered probabilities (B, K) of the photos.
+    """
+    files = {MODEL_NAME: file_digest(folder / MODEL_NAME)}
+    spec = spec.model_copy(update={"temperature": 1.0, "files": files})
+    _write_spec(folder, spec)
+    probs_BK = Counter.load(folder).probs(partial(dataset.read_bytes, photo) for photo in photos)
+    temperature = fit_temperature(probs_BK, [photo.count for photo in photos])
+    spec = spec.model_copy(update={"temperature": temperature})
+    _write_spec(folder, spec)
+    return spec, temper(probs_BK, temperature)
 
 
 def certify_val(probs_BK: Floats, counts_B: Ints, photos: Sequence[LabelledPhoto], dataset: Dataset) -> Certificate:
@@ -137,12 +161,10 @@ def _write_spec(folder: Path, spec: BundleSpec) -> None:
     (folder / SPEC_NAME).write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def _golden_name(count: int) -> str:
-    return f"drawn-{count:02d}.jpg"
-
-
 def _write_golden(folder: Path) -> None:
-    names = [_golden_name(count) for count in GOLDEN_COUNTS]
+    names = [f"drawn-{count:02d}.jpg" for count in GOLDEN_COUNTS]
+    for count, name in zip(GOLDEN_COUNTS, names, strict=True):
+        (folder / "golden" / name).write_bytes(drawn_photo(count, seed=count))
     probs_BK = Counter.load(folder).probs([(folder / "golden" / name).read_bytes() for name in names])
     answers = [{"photo": name, "probs": row.round(7).tolist()} for name, row in zip(names, probs_BK, strict=True)]
     (folder / GOLDEN_NAME).write_text(json.dumps(answers) + "\n")
