@@ -1,15 +1,14 @@
 """Hot swap: what an alias names is what counts, a bad bundle changes nothing, and no request fails."""
 
-import json
 import shutil
 import threading
 import time
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from tests.bundle_support import bundle_with_other_answers, changed_bundle
 from tests.service_support import client_of, serving, some_settings
 
 from binsight.counting import Bundle, default_bundle
@@ -48,16 +47,6 @@ def registry(places: dict[str, str]) -> Iterator[Registry]:
     registry.close()
 
 
-def changed(folder: Path, file: str, data: bytes) -> Path:
-    """The default bundle with other contents of one file, in order as far as its checksums say."""
-    shutil.copytree(default_bundle(), folder)
-    (folder / file).write_bytes(data)
-    spec = json.loads((folder / "bundle.json").read_text())
-    spec["files"][file] = sha256(data).hexdigest()
-    (folder / "bundle.json").write_text(json.dumps(spec))
-    return folder
-
-
 def promote(registry: Registry, folder: Path) -> str:
     version = registry.register(folder, by="ann").version
     registry.point(CHAMPION, version, by="ann", reason="", seen=registry.pointed(CHAMPION))
@@ -86,7 +75,7 @@ def test_a_promoted_bundle_takes_over_and_a_rollback_needs_no_loading(
 ) -> None:
     client, follower = followed
     assert model_of(client) == FIRST
-    second = promote(registry, changed(tmp_path / "second", "card.md", b"second"))
+    second = promote(registry, changed_bundle(tmp_path / "second", "card.md", b"second"))
     assert model_of(client) == FIRST, "nobody has looked yet"
     follower.step()
     assert model_of(client) == second
@@ -104,13 +93,11 @@ def test_a_bad_bundle_never_takes_a_healthy_one_down(
 ) -> None:
     client, follower = followed
     if how == "other answers":
-        answers = json.loads((default_bundle() / "golden" / "golden.json").read_text())
-        answers[0]["probs"].reverse()
-        bad = promote(registry, changed(tmp_path / "bad", "golden/golden.json", json.dumps(answers).encode()))
+        bad = promote(registry, bundle_with_other_answers(tmp_path / "bad"))
     elif how == "no network":
-        bad = promote(registry, changed(tmp_path / "bad", "model.onnx", b"no network"))
+        bad = promote(registry, changed_bundle(tmp_path / "bad", "model.onnx", b"no network"))
     else:
-        bad = promote(registry, changed(tmp_path / "bad", "card.md", b"gone"))
+        bad = promote(registry, changed_bundle(tmp_path / "bad", "card.md", b"gone"))
         shutil.rmtree(tmp_path / "bundles" / bad)
         shutil.rmtree(tmp_path / "cache" / "bundles" / bad)
     for _ in range(3):
@@ -119,7 +106,7 @@ def test_a_bad_bundle_never_takes_a_healthy_one_down(
     assert 'binsight_swaps_total{result="failed"} 1.0' in client.get("/metrics").text, (
         "tried once, not at every look"
     )
-    good = promote(registry, changed(tmp_path / "good", "card.md", b"good"))
+    good = promote(registry, changed_bundle(tmp_path / "good", "card.md", b"good"))
     follower.step()
     assert model_of(client) == good
 
@@ -152,7 +139,7 @@ def test_an_alias_that_points_nowhere_ends_the_start(places: dict[str, str]) -> 
 def test_no_request_fails_while_champions_change(
     registry: Registry, places: dict[str, str], tmp_path: Path
 ) -> None:
-    second = registry.register(changed(tmp_path / "second", "card.md", b"second"), by="ann").version
+    second = registry.register(changed_bundle(tmp_path / "second", "card.md", b"second"), by="ann").version
     seen: set[str] = set()
     failed: list[str] = []
     is_over = threading.Event()

@@ -3,11 +3,11 @@
 import json
 import shutil
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.bundle_support import changed_bundle
 from tests.s3_server import CREDENTIALS, PUBLIC_BUCKET, running_s3_server
 
 from binsight.cli import cli
@@ -38,13 +38,8 @@ def registry() -> Iterator[Registry]:
 
 
 def another(folder: Path, note: str) -> Path:
-    """The default bundle with another card, and so another version."""
-    shutil.copytree(default_bundle(), folder)
-    (folder / "card.md").write_text(note)
-    spec = json.loads((folder / "bundle.json").read_text())
-    spec["files"]["card.md"] = sha256(note.encode()).hexdigest()
-    (folder / "bundle.json").write_text(json.dumps(spec))
-    return folder
+    """The default bundle with another card."""
+    return changed_bundle(folder, "card.md", note.encode())
 
 
 def test_a_bundle_is_kept_whole_under_its_version(registry: Registry, tmp_path: Path) -> None:

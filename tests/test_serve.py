@@ -8,10 +8,10 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 from pathlib import Path
 
 import httpx
+from tests.bundle_support import bundle_with_other_answers
 from tests.service_support import serving
 
 from binsight.counting import default_bundle
@@ -83,14 +83,7 @@ def test_a_damaged_bundle_is_named_before_anything_listens(tmp_path: Path) -> No
 
 
 def test_a_bundle_that_gives_other_answers_than_it_should_is_not_taken_into_service(tmp_path: Path) -> None:
-    bundle = shutil.copytree(default_bundle(), tmp_path / "bundle")
-    golden = bundle / "golden" / "golden.json"
-    answers = json.loads(golden.read_text())
-    answers[0]["probs"].reverse()
-    golden.write_text(json.dumps(answers))
-    spec = json.loads((bundle / "bundle.json").read_text())
-    spec["files"]["golden/golden.json"] = sha256(golden.read_bytes()).hexdigest()
-    (bundle / "bundle.json").write_text(json.dumps(spec))
+    bundle = bundle_with_other_answers(tmp_path / "bundle")
     ended = serve("--port", "0", "--model", str(bundle))
     assert ended.returncode == 1
     assert "must get its recorded answer" in ended.stderr
