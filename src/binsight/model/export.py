@@ -1,7 +1,7 @@
 """Export: a run in, a bundle out, published only when PyTorch and ONNX Runtime agree.
 
 ```
-run ─▶ ONNX ─▶ temperature, certificate (on val) ─▶ golden photos' answers ─▶ card, checksums ─▶ parity gate ─▶ bundle
+run ─▶ ONNX ─▶ temperature, certificate, flag (on val) ─▶ golden photos' answers ─▶ card, checksums ─▶ parity gate ─▶ bundle
 ```
 """
 
@@ -37,6 +37,7 @@ from binsight.decision.calibrate import fit_temperature, temper
 from binsight.decision.certificate import Certificate
 from binsight.decision.certify import certify
 from binsight.decision.measures import count_prior
+from binsight.decision.readable import fit_readable_from, unreadable_figures
 from binsight.decision.scores import Floats, Ints, score
 from binsight.errors import BadDataset, BadInput, GateFailed, StorageFailure
 from binsight.imaging.drawn import drawn_photo
@@ -97,9 +98,11 @@ def _write_bundle(run: Run, dataset: Dataset, folder: Path, name: str) -> None:
     tempered_BK = temper(probs_BK, temperature)
     certificate = certify_val(tempered_BK, counts, photos, dataset)
     (folder / CERTIFICATE_NAME).write_text(certificate.as_text(), encoding="utf-8")
+    readable_from = fit_readable_from(tempered_BK)
     figures = {
         "val": asdict(score(tempered_BK, counts))
-        | {"note": "temperature and best epoch were chosen on these photos; figures on unseen ones are lower"}
+        | {"note": "temperature and best epoch were chosen on these photos; figures on unseen ones are lower"},
+        "unreadable": unreadable_figures(tempered_BK, counts, readable_from),
     }
     for count in GOLDEN_COUNTS:
         (folder / "golden" / _golden_name(count)).write_bytes(drawn_photo(count, seed=count))
@@ -108,6 +111,7 @@ def _write_bundle(run: Run, dataset: Dataset, folder: Path, name: str) -> None:
         num_counts=run.recipe.model.num_counts,
         preprocessing=run.recipe.data.preprocessing,
         temperature=temperature,
+        readable_from=readable_from,
         lineage=_lineage(run),
         figures=figures,
         files={MODEL_NAME: file_digest(folder / MODEL_NAME)},
