@@ -1,7 +1,8 @@
 """Which photos the counter itself takes for unreadable: those of whose answer it is least sure, one item off allowed.
 
-The doubt is 1 - p(right or one off). Of what an estimate holds it ranked wrong answers best (docs/experiments.md), and
-it says what it means: with calibrated probabilities it is how often such an answer is two items off or more.
+The doubt is 1 - p(right or one off). It ranked answers that are two items off or more better than entropy, spread, the
+answer's size and the pixels did, and no worse than anything tried (docs/experiments.md); and it says what it means: with
+calibrated probabilities it is how often such an answer is so far off.
 
 Axes: B photos, K counts 0 … K-1, where the last one stands for "K-1 or more".
 """
@@ -12,8 +13,8 @@ import numpy.typing as npt
 from binsight.decision.scores import Floats, Ints, checked_probs, photo_scores
 
 UNREADABLE_SHARE = 0.2
-"""The share of photos to be flagged. With a tenth, counts 1–5 gain next to nothing; with a quarter and more, people
-count photos of which the counter is right or one off more often than not."""
+"""The share of photos to be flagged, by judgement. With a tenth, counts 1–5 gain less than a point. Beyond a fifth, the
+shipped counter's own probabilities say that the photos added are more likely right or one off than not."""
 
 
 def within_one_probs(probs_BK: npt.ArrayLike) -> Floats:
