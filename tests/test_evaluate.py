@@ -246,7 +246,7 @@ def test_the_report_holds_a_page_the_figures_and_every_estimate(report: Path, ev
     names = {path.name for path in report.iterdir()}
     assert names >= {"index.html", "metrics.json", "metrics.csv", "predictions.csv"}
     assert names >= {"error_by_count.csv", "confusion.csv", "reliability.csv", "risk_coverage.csv"}
-    assert "unreadable.csv" not in names
+    assert "not_opened.csv" not in names
     predictions = rows_of(report / "predictions.csv")
     assert list(predictions[0]) == ["photo", "count", "group", *(f"p{n}" for n in range(21))]
     probs = np.array([[float(row[f"p{n}"]) for n in range(21)] for row in predictions])
@@ -314,14 +314,14 @@ def test_a_report_that_fails_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unreadable_photo_is_on_the_page_and_in_a_csv(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_a_photo_that_cannot_be_opened_is_on_the_page_and_in_a_csv(evaluation: Evaluation, tmp_path: Path) -> None:
     from binsight.model.predictor import Unreadable
 
     lost = Unreadable(photo="0777", reason="0777 is empty; fetch it again")
     with_lost = replace(evaluation, predictions=replace(evaluation.predictions, unreadable=(lost,)))
     page = write_evaluation(with_lost, tmp_path / "report")
     assert "0777 is empty" in page.read_text()
-    assert rows_of(page.parent / "unreadable.csv") == [{"photo": "0777", "reason": lost.reason}]
+    assert rows_of(page.parent / "not_opened.csv") == [{"photo": "0777", "reason": lost.reason}]
 
 
 def test_a_plain_dataset_with_one_photo_still_gives_a_report(tmp_path: Path) -> None:
@@ -368,8 +368,8 @@ def test_the_command_fails_after_writing_where_photos_could_not_be_read(
     (damaged.folder / damaged.photos[3].file).unlink()
     done = run(["m", damaged.folder, "--out", tmp_path / "report"], seeing(), monkeypatch)
     assert isinstance(done.exception, GateFailed)
-    assert "1 of 12 photos could not be read" in str(done.exception)
-    assert rows_of(tmp_path / "report" / "unreadable.csv")[0]["photo"] == "0003"
+    assert "1 of 12 photos could not be opened" in str(done.exception)
+    assert rows_of(tmp_path / "report" / "not_opened.csv")[0]["photo"] == "0003"
 
 
 def test_a_bad_column_is_found_before_the_model_is_loaded(dataset: Dataset, tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ from binsight.counting import Bundle, Counter, default_bundle
 from binsight.counting.bundle import CERTIFICATE_NAME, SPEC_NAME
 from binsight.dataset.manifest import Dataset
 from binsight.decision.calibrate import temper
+from binsight.decision.readable import fit_readable_from, unreadable_figures
 from binsight.errors import BadBundle, BadCertificate, BadDataset, BadInput, GateFailed, MissingObject
 from binsight.imaging import images_BCHW, pixels_HWC
 from binsight.model import export as export_module
 from binsight.model.export import certify_val, check_parity, export
 from binsight.model.pixels import cached_pixels
-from binsight.model.predictor import certificate_of, predictor
+from binsight.model.predictor import certificate_of, predictor, readable_from_of
 from binsight.model.recipe import load_recipe
 from binsight.model.run import Run
 from binsight.model.train import train
@@ -96,6 +97,28 @@ def test_a_bundle_holds_the_certificate_of_its_tempered_estimates_on_val(
     assert found == certify_val(probs, np.array([photo.count for photo in photos]), photos, dataset)
     assert "chose the best epoch and the temperature too" in found.note
     assert "## What may be verified" in (bundle.folder / "card.md").read_text()
+
+
+def test_a_bundle_flags_the_least_sure_fifth_of_its_val_photos_and_its_card_says_how_they_do(
+    run: Run, dataset: Dataset, bundle: Bundle
+) -> None:
+    photos = dataset.select("val")
+    probs, counts = run.predict(dataset, photos), np.array([photo.count for photo in photos])
+    tempered = temper(probs, bundle.spec.temperature)
+    assert bundle.spec.readable_from == fit_readable_from(tempered)
+    found = bundle.spec.figures["unreadable"]
+    assert found == unreadable_figures(tempered, counts, bundle.spec.readable_from)
+    assert found["share"] == pytest.approx(0.2, abs=0.005)
+    assert f"these were {found['share']:.1%}" in (bundle.folder / "card.md").read_text()
+    assert f"{found['within_one_flagged']:.1%} right or one off at" in (bundle.folder / "card.md").read_text()
+
+
+def test_a_bundle_that_was_made_without_the_flag_opens_and_flags_nothing(copy: Path) -> None:
+    spec = json.loads((copy / SPEC_NAME).read_text())
+    del spec["readable_from"]
+    (copy / SPEC_NAME).write_text(json.dumps(spec))
+    assert Bundle.open(copy).spec.readable_from is None
+    assert readable_from_of(predictor(copy)) is None
 
 
 def test_a_certificate_that_was_tampered_with_is_refused_even_under_a_fresh_checksum(copy: Path) -> None:
@@ -242,6 +265,7 @@ def test_a_missing_file_is_named(copy: Path) -> None:
     [
         ({"format": 2}, "format"),
         ({"temperature": 0}, "temperature"),
+        ({"readable_from": 1.5}, "readable_from"),
         ({"num_counts": "many"}, "num_counts"),
         ({"surprise": 1}, "surprise"),
         ({"files": {"../../etc/passwd": "0" * 64}}, "outside of the bundle"),

@@ -14,6 +14,9 @@ from binsight.errors import BadRecord
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
+UNREADABLE = "unreadable"
+"""The flag of a photo that could be opened but, as the counter itself says, not counted well."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordItem:
@@ -128,8 +131,9 @@ def _shown(value: Any) -> str:
 class CountEstimate:
     """The model's distribution over counts for one photo, from the photo alone.
 
-    `probs[n]` = p(n); the last entry stands for "this many or more". `flags` are quality words
-    (`blurred`, `dark`, …), `bin_label` what was read from a label in the photo, if anything was.
+    `probs[n]` = p(n); the last entry stands for "this many or more". `flags` are quality words of the pixels
+    (`blurred`, `dark`, …) and, where the counter is too unsure of its own answer, `UNREADABLE`. `bin_label` is what
+    was read from a label in the photo, if anything was.
     """
 
     photo: str
@@ -141,6 +145,11 @@ class CountEstimate:
     def count(self) -> int:
         """The most likely count; the smaller one where two are equally likely."""
         return max(range(len(self.probs)), key=lambda n: (self.probs[n], -n))
+
+    @property
+    def within_one(self) -> float:
+        """The probability that the most likely count is right or one off."""
+        return min(1.0, sum(self.probs[max(0, self.count - 1) : self.count + 2]))
 
     @property
     def interval(self) -> tuple[int, int]:

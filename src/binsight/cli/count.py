@@ -44,10 +44,11 @@ def count(
     PHOTOS are files, folders (with all below them), quoted globs and s3:// URLs.
 
     The result is a line per photo: the most likely count, the interval that holds 90% of the probability, how
-    likely the count is, the bin label if it was asked for and read, and quality flags. With --json each line is
-    {"photo", "count", "probs", "interval", "bin_label", "flags"}, where probs[n] = p(n) and the last entry
-    stands for this many or more. A photo that cannot be counted has "error" instead; the others are counted,
-    and the command ends non-zero.
+    likely the count is, the bin label if it was asked for and read, and flags: "blurred", "dark" and the like by
+    the pixels, and "unreadable" where the model's own answer is too unsure for the limit in its bundle (older
+    bundles have none). With --json each line is {"photo", "count", "probs", "interval", "bin_label", "flags"},
+    where probs[n] = p(n) and the last entry stands for this many or more. A photo that cannot be counted has
+    "error" instead; the others are counted, and the command ends non-zero.
 
     With --heatmap, DIR gets a picture of each photo that was counted: the photo beside itself with those parts lit
     up that change the estimate when they are covered. They are where the model looked, and no proof of items

@@ -50,9 +50,10 @@ def evaluate(
     """Measure a run or bundle on a dataset: a report.
 
     The result is a folder with an HTML report, metrics.json, metrics.csv and predictions.csv. Every figure has
-    a 95% interval, resampled by chain of bins, and the blind answers' figures beside it. It also says which
+    a 95% interval, resampled by chain of bins, and the blind answers' figures beside it. It also says what is
+    gained by leaving photos with the flag "unreadable" to people, beside other choices of as many, and which
     records could be verified at a certified bound on how often a wrong one is, and what the certificate of a
-    bundle does on these photos. Photos that cannot be read are listed, and the command then ends non-zero. With
+    bundle does on these photos. Photos that cannot be opened are listed, and the command then ends non-zero. With
     --json it prints one line for each range of counts.
     """
     require_extra("data", "evaluating")
@@ -60,7 +61,7 @@ def evaluate(
     from binsight.model.evaluate import evaluate as measure
     from binsight.model.evaluate import select
     from binsight.model.evaluation_files import check_out, ranges_json, write_evaluation
-    from binsight.model.predictor import certificate_of, predictor
+    from binsight.model.predictor import certificate_of, predictor, readable_from_of
 
     opened = Dataset.open(dataset)
     selection = select(opened, split, conditions(where))  # type: ignore[arg-type]  # click checked the choice
@@ -68,20 +69,28 @@ def evaluate(
     out = out or Path(f"evaluation-{name}-{split}")
     check_out(out)
     asked = predictor(model)
-    evaluation = measure(name, asked, opened, selection, by=by or None, certificate=certificate_of(asked))
+    evaluation = measure(
+        name,
+        asked,
+        opened,
+        selection,
+        by=by or None,
+        certificate=certificate_of(asked),
+        readable_from=readable_from_of(asked),
+    )
     page = write_evaluation(evaluation, out)
     if as_json:
         for line in ranges_json(evaluation.ranges):
             print_json(line)
     else:
         _print_ranges(evaluation)
-        _print_verifiable(evaluation)
+        _print_summaries(evaluation)
         click.echo(f"report: {page}")
     unreadable = evaluation.predictions.unreadable
     if unreadable:
         raise GateFailed(
-            f"{len(unreadable)} of {len(selection.photos)} photos could not be read, so the figures leave them "
-            f"out; {out / 'unreadable.csv'} lists them"
+            f"{len(unreadable)} of {len(selection.photos)} photos could not be opened, so the figures leave them "
+            f"out; {out / 'not_opened.csv'} lists them"
         )
 
 
@@ -108,8 +117,10 @@ def _print_ranges(evaluation: "Evaluation") -> None:
             click.echo(f"  {label:<10} {figure:<22} blind {blind}")
 
 
-def _print_verifiable(evaluation: "Evaluation") -> None:
-    from binsight.model.verification_page import summary
+def _print_summaries(evaluation: "Evaluation") -> None:
+    from binsight.model import readability_page, verification_page
 
-    for line in summary(evaluation.verification):
+    for line in readability_page.summary(evaluation.readability):
+        click.echo(line)
+    for line in verification_page.summary(evaluation.verification):
         click.echo(line)

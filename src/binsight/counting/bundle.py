@@ -44,6 +44,12 @@ class BundleSpec(BaseModel):
     num_counts: int = Field(ge=2, description="K: probs[n] for n = 0 … K-1, the last K-1 or more.")
     preprocessing: Preprocessing
     temperature: float = Field(gt=0, description="Log-probabilities are divided by it: >1 makes answers less sure.")
+    readable_from: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="p(right or one off) below which a photo is flagged unreadable; None, as in older bundles: never.",
+    )
     lineage: dict[str, Any] = Field(description="Recipe, dataset and code that the weights come from.")
     figures: dict[str, Any] = Field(description="What was measured when the bundle was made, and on which photos.")
     files: dict[str, Sha256] = Field(description="Every other file of the bundle and its checksum.")

@@ -9,7 +9,7 @@ Axes: B photos, H rows, W columns, C colour channels, K counts.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +24,7 @@ from binsight.imaging import Limits, decode_photo, images_BCHW
 from binsight.imaging.bin_label import read_bin_label
 from binsight.imaging.prepare import OVERSAMPLING, Pixels, fit_square, pixels_HWC
 from binsight.imaging.quality import measure_quality
-from binsight.records import CountEstimate, CountFailure
+from binsight.records import UNREADABLE, CountEstimate, CountFailure
 from binsight.settings import settings
 
 S = TypeVar("S")
@@ -139,7 +139,10 @@ class Counter:
             return []
         rows = self.probs_of_pixels(np.stack([one.pixels_HWC for one in seen])).tolist()
         return [
-            CountEstimate(photo=one.photo, probs=tuple(row), bin_label=one.bin_label, flags=one.flags)
+            _flagged(
+                CountEstimate(photo=one.photo, probs=tuple(row), bin_label=one.bin_label, flags=one.flags),
+                self.bundle.spec.readable_from,
+            )
             for one, row in zip(seen, rows, strict=True)
         ]
 
@@ -147,6 +150,13 @@ class Counter:
         estimates = iter(self.estimate([seen for seen in batch if isinstance(seen, Seen)]))
         for seen in batch:
             yield seen if isinstance(seen, CountFailure) else next(estimates)
+
+
+def _flagged(estimate: CountEstimate, readable_from: float | None) -> CountEstimate:
+    """The estimate with `UNREADABLE` among its flags where the counter is too unsure of its answer."""
+    if readable_from is None or estimate.within_one >= readable_from:
+        return estimate
+    return replace(estimate, flags=(*estimate.flags, UNREADABLE))
 
 
 def temper_log_probs(log_probs_BK: npt.NDArray[np.float32], temperature: float) -> npt.NDArray[np.float64]:

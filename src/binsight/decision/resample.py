@@ -82,6 +82,38 @@ def difference_intervals(
     return _percentiles({name: our_drawn[name] - their_drawn[name] for name in SCORE_NAMES})
 
 
+def kept_difference_intervals(
+    photos: PhotoScores,
+    kept_B: npt.NDArray[np.bool_],
+    others_B: npt.NDArray[np.bool_],
+    groups: Sequence[str],
+    *,
+    num_draws: int = NUM_DRAWS,
+    seed: int = SEED,
+) -> dict[str, Interval] | None:
+    """A 95% interval for the `MEANS` of one part of the photos (`kept_B`) minus those of another (`others_B`).
+
+    The parts may overlap; each draw takes the same chains for both. None where either has photos of fewer than
+    `MIN_GROUPS` groups. Raises `ValueError` where photos, parts and groups differ in number.
+    """
+    if not len(photos) == len(kept_B) == len(others_B):
+        raise ValueError(
+            f"parts must say yes or no to {len(photos)} photos, but have {len(kept_B)}, {len(others_B)}"
+        )
+    kept_GS, others_GS = (
+        _group_sums(photos, groups, chosen_B=kept_B),
+        _group_sums(photos, groups, chosen_B=others_B),
+    )
+    if min((kept_GS[:, 0] > 0).sum(), (others_GS[:, 0] > 0).sum()) < MIN_GROUPS:
+        return None
+    width = kept_GS.shape[1]
+    totals_DS = _drawn_totals(np.hstack([kept_GS, others_GS]), num_draws, seed)
+    # A draw without any photo of a part has no mean of it.
+    totals_DS = totals_DS[(totals_DS[:, 0] > 0) & (totals_DS[:, width] > 0)]
+    kept, others = _figures(totals_DS[:, :width]), _figures(totals_DS[:, width:])
+    return _percentiles({name: kept[name] - others[name] for name in MEANS})
+
+
 def share_interval(
     hits_B: npt.NDArray[np.bool_], groups: Sequence[str], *, num_draws: int = NUM_DRAWS, seed: int = SEED
 ) -> Interval | None:
@@ -107,11 +139,17 @@ def _check_groups(groups: Sequence[str], num_photos: int) -> None:
         raise ValueError(f"groups must name one group per photo ({num_photos}), but got {len(groups)}")
 
 
-def _group_sums(photos: PhotoScores, groups: Sequence[str]) -> Floats:
-    """Sums by group, (G, 1 + 5 means + 1 squared error + 15 calibration gaps); groups in sorted order."""
+def _group_sums(
+    photos: PhotoScores, groups: Sequence[str], *, chosen_B: npt.NDArray[np.bool_] | None = None
+) -> Floats:
+    """Sums by group over all or the chosen photos, (G, 1 + 5 means + 1 squared error + 15 calibration gaps).
+
+    Groups are in sorted order, those without a chosen photo too.
+    """
     _check_groups(groups, len(photos))
     _, group_B = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
     num_groups = int(group_B.max()) + 1
+    weights_B = np.ones(len(photos)) if chosen_B is None else chosen_B.astype(np.float64)
     columns = [
         np.ones(len(photos)),
         photos.exact,
@@ -121,9 +159,10 @@ def _group_sums(photos: PhotoScores, groups: Sequence[str]) -> Floats:
         photos.nll,
         photos.squared_error,
     ]
-    sums_GS = np.stack([np.bincount(group_B, column, num_groups) for column in columns], axis=1)
+    sums_GS = np.stack([np.bincount(group_B, column * weights_B, num_groups) for column in columns], axis=1)
     cell_B = group_B * NUM_ECE_BINS + confidence_bins(photos.confidence)
-    gaps_GS = np.bincount(cell_B, photos.confidence - photos.exact, num_groups * NUM_ECE_BINS)
+    gaps_B = (photos.confidence - photos.exact) * weights_B
+    gaps_GS = np.bincount(cell_B, gaps_B, num_groups * NUM_ECE_BINS)
     return np.hstack([sums_GS, gaps_GS.reshape(num_groups, NUM_ECE_BINS)])
 
 

@@ -37,6 +37,9 @@ On the {num_val:,} `val` photos, on which the best epoch and the temperature {te
 other photos are lower; `binsight evaluate` on `test` measures them): exact {exact:.1%}, within one {within_one:.1%},
 mean absolute error {mae:.2f} items, ranked probability score {rps:.3f} items, expected calibration error {ece:.1%}.
 
+## Unreadable photos
+{unreadable}
+
 ## What may be verified
 {verified}
 
@@ -58,6 +61,12 @@ Any other record, and any count that is not in the table, is for a person: nothi
 share a count are alternatives; fix one of them beforehand.
 
 {note}"""
+
+UNREADABLE = """\
+An estimate has the flag `unreadable` where the model gives its answer, one item more or less allowed, a probability
+below {readable_from:.3f}: such photos are better counted by people. Of the `val` photos these were {share:.1%}, the least
+sure, {flagged}; the others {others}. `binsight evaluate` measures what leaving them out
+brings on other photos, and whether that is more than leaving out the largest answers."""
 
 UNVERIFIED = """\
 Nothing: its certificate allows no record to be verified without a person. Why, band by band, stands in
@@ -82,6 +91,7 @@ def render_card(spec: BundleSpec, run: Run, dataset: Dataset, certificate: Certi
         num_val=val["num_photos"],
         temperature=spec.temperature,
         weights=weights_text(spec),
+        unreadable=unreadable_text(spec),
         verified=verified_text(certificate),
         **{name: val[name] for name in ("exact", "within_one", "mae", "rps", "ece")},
     )
@@ -97,6 +107,20 @@ def weights_text(spec: BundleSpec) -> str:
         f"on the {loss.num_photos:,} `val` photos: {loss}. All figures below are with the weights as they are stored."
     )
     return textwrap.fill(text, width=116)
+
+
+def unreadable_text(spec: BundleSpec) -> str:
+    """When a photo is flagged unreadable, and how good the answers were with and without the flag."""
+    if spec.readable_from is None:
+        return "The model flags none."
+    found = spec.figures["unreadable"]
+    parts = {
+        part: "none"
+        if found[f"within_one_{part}"] is None
+        else f"{found[f'within_one_{part}']:.1%} right or one off at {found[f'mean_count_{part}']:.1f} items on average"
+        for part in ("flagged", "others")
+    }
+    return UNREADABLE.format(readable_from=spec.readable_from, share=found["share"], **parts)
 
 
 def verified_text(certificate: Certificate) -> str:

@@ -18,6 +18,7 @@ from binsight.decision.measures import Measured, Range, count_prior, measure, me
 from binsight.decision.scores import Floats, PhotoScores, photo_scores
 from binsight.errors import BadInput
 from binsight.model.predictor import Predictions, Predictor, predict_all
+from binsight.model.readability import Readability, readability
 from binsight.model.verification import Verification, verification
 
 DEFAULT_BY = "kind"
@@ -121,6 +122,7 @@ class Evaluation:
     by_count: dict[int, Measured]
     by: dict[str, dict[str, dict[Range, Measured]]]
     verification: Verification
+    readability: Readability
 
     @property
     def num_counts(self) -> int:
@@ -140,12 +142,13 @@ def evaluate(
     *,
     by: Sequence[str] | None = None,
     certificate: Certificate | None = None,
+    readable_from: float | None = None,
 ) -> Evaluation:
     """Ask the model about the selected photos and measure its answers.
 
     `by` names the columns whose values are measured apart; without it, `kind` where the dataset has it.
-    `certificate` is the bundle's, to be tested on these photos. Raises `BadInput` for a column that does not exist
-    or has too many values, and as `predict_all` and `verification` do.
+    `certificate` and `readable_from` are the bundle's, to be tested on these photos. Raises `BadInput` for a column
+    that does not exist or has too many values, and as `predict_all` and `verification` do.
     """
     by = _sliceable(dataset, selection.photos, by)
     predictions = predict_all(model, dataset, selection.photos)
@@ -187,6 +190,7 @@ def evaluate(
             by_count="count" in selection.where,
             bundle=certificate,
         ),
+        readability=readability(predictions, dataset, readable_from),
     )
 
 

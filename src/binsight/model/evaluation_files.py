@@ -6,7 +6,7 @@ OUT/
 ├── metrics.json        every figure, its interval and the blind answers' beside it
 ├── metrics.csv         the same, one row a figure
 ├── predictions.csv     photo, count, group, p0 … pK
-└── unreadable.csv      photo, reason; only where there are such photos
+└── not_opened.csv      photo, reason; only where there are such photos
 ```
 """
 
@@ -50,8 +50,8 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> Path:
         write_csv(folder / "metrics.csv", metric_rows(evaluation))
         write_csv(folder / "predictions.csv", prediction_rows(evaluation))
         if evaluation.predictions.unreadable:
-            unreadable = [{"photo": u.photo, "reason": u.reason} for u in evaluation.predictions.unreadable]
-            write_csv(folder / "unreadable.csv", unreadable)
+            not_opened = [{"photo": u.photo, "reason": u.reason} for u in evaluation.predictions.unreadable]
+            write_csv(folder / "not_opened.csv", not_opened)
     return out / "index.html"
 
 
@@ -85,7 +85,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "num_photos": len(predictions.photos),
         "num_groups": len(set(predictions.groups)),
         "num_counts": evaluation.num_counts,
-        "unreadable": [u.photo for u in predictions.unreadable],
+        "not_opened": [u.photo for u in predictions.unreadable],
         "prior": {"from": selection.prior_from, "probs": evaluation.prior_K.tolist()},
         "ranges": ranges_json(evaluation.ranges),
         "by_count": [
@@ -96,6 +96,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
             column: {value: ranges_json(ranges) for value, ranges in values.items()}
             for column, values in evaluation.by.items()
         },
+        "readability": evaluation.readability.as_json(),
         "verification": evaluation.verification.as_json(),
     }
 

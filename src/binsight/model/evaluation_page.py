@@ -1,22 +1,16 @@
 """The report of an evaluation: first what a manager wants to know, then the evidence."""
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import numpy as np
-
-from binsight.decision.curves import entropy, risk_coverage
+from binsight.decision.curves import risk_coverage
 from binsight.decision.measures import Measured, Range
 from binsight.decision.resample import Interval
-from binsight.imaging import decode_photo
 from binsight.model import evaluation_plots as plots
 from binsight.model.evaluate import Evaluation
+from binsight.model.evaluation_examples import examples_section
+from binsight.model.readability_page import readability_section
 from binsight.model.verification_page import verification_section
 from binsight.report import Page
-from binsight.report.page import Tile
-
-NUM_EXAMPLES = 12
-TILE_SIDE = 200
 
 SURENESS_MARGIN = 0.02
 """Stated and actual sureness closer than this are called equal: a thousand photos tell no finer."""
@@ -40,11 +34,12 @@ def evaluation_page(evaluation: Evaluation) -> Page:
     _ranges(page, evaluation)
     _by_count(page, evaluation)
     _sureness(page, evaluation)
+    readability_section(page, evaluation.readability)
     verification_section(page, evaluation.verification)
     for column, values in evaluation.by.items():
         _by_column(page, evaluation, column, values)
-    _examples(page, evaluation)
-    _unreadable(page, evaluation)
+    examples_section(page, evaluation)
+    _not_opened(page, evaluation)
     _method(page, evaluation)
     return page
 
@@ -269,52 +264,13 @@ def _by_column(page: Page, evaluation: Evaluation, column: str, values: dict[str
     page.table(f"by_{column}", rows, caption="All scores of each are in metrics.csv.")
 
 
-def _examples(page: Page, evaluation: Evaluation) -> None:
-    page.section("Examples", "Records are what the stock system says; some of these answers may be right.")
-    scores, probs_BK = evaluation.photo_scores, evaluation.predictions.probs_BK
-    best = [
-        int(places[scores.nll[places].argmin()])
-        for count in evaluation.by_count
-        if len(places := np.flatnonzero((scores.answer == count) & (scores.exact == 1)))
-    ]
-    page.contact_sheet(
-        _tiles(evaluation, best[:NUM_EXAMPLES]), caption="Best: for each count the surest right answer."
-    )
-    worst = np.argsort(-scores.rps, kind="stable")[:NUM_EXAMPLES].tolist()
-    page.contact_sheet(_tiles(evaluation, worst), caption="Worst: furthest from the record, and surest of it.")
-    unsure = np.argsort(-entropy(probs_BK), kind="stable")[:NUM_EXAMPLES].tolist()
-    page.contact_sheet(_tiles(evaluation, unsure), caption="Most unsure: the most even distributions.")
-
-
-def _tiles(evaluation: Evaluation, places: Sequence[int]) -> list[Tile]:
-    return [_tile(evaluation, i) for i in places]
-
-
-def _tile(evaluation: Evaluation, i: int) -> Tile:
-    photo, probs = evaluation.predictions.photos[i], evaluation.predictions.probs_BK[i]
-    answer = int(evaluation.photo_scores.answer[i])
-    detail = f"{probs[answer]:.0%} sure"
-    recorded = min(photo.count, evaluation.num_counts - 1)
-    if answer != recorded:
-        detail += f", {probs[recorded]:.0%} for {evaluation.count_name(recorded)}"
-    image = decode_photo(evaluation.dataset.read_bytes(photo), name=photo.photo, enough_side=TILE_SIDE)
-    image.thumbnail((TILE_SIDE, TILE_SIDE))
-    jpeg = io.BytesIO()
-    image.save(jpeg, "JPEG", quality=75)
-    return Tile(
-        jpeg=jpeg.getvalue(),
-        caption=f"says {evaluation.count_name(answer)}, record {photo.count}",
-        detail=f"{detail}; photo {photo.photo}",
-    )
-
-
-def _unreadable(page: Page, evaluation: Evaluation) -> None:
-    unreadable = evaluation.predictions.unreadable
-    if unreadable:
+def _not_opened(page: Page, evaluation: Evaluation) -> None:
+    lost = evaluation.predictions.unreadable
+    if lost:
         page.section(
-            "Photos that could not be read", f"No figure above takes these {len(unreadable)} photos into account."
+            "Photos that could not be opened", f"No figure above takes these {len(lost)} photos into account."
         )
-        page.table("unreadable", [{"photo": u.photo, "reason": u.reason} for u in unreadable])
+        page.table("not_opened", [{"photo": u.photo, "reason": u.reason} for u in lost])
 
 
 def _method(page: Page, evaluation: Evaluation) -> None:

@@ -2,7 +2,7 @@
 
 ```
 run ─▶ ONNX in fp32 ─▶ parity gate ─▶ weights as they are stored ─▶ gate on what that loses (on val)
-    ─▶ temperature, certificate (on val) ─▶ golden photos' answers ─▶ card, checksums ─▶ bundle
+    ─▶ temperature, certificate, flag (on val) ─▶ golden photos' answers ─▶ card, checksums ─▶ bundle
 ```
 All that a bundle says of its answers comes from its network as it is stored.
 """
@@ -40,6 +40,7 @@ from binsight.decision.calibrate import fit_temperature, temper
 from binsight.decision.certificate import Certificate
 from binsight.decision.certify import certify
 from binsight.decision.measures import count_prior
+from binsight.decision.readable import fit_readable_from, unreadable_figures
 from binsight.decision.scores import Floats, Ints, score
 from binsight.errors import BadDataset, BadInput, GateFailed, StorageFailure
 from binsight.imaging.drawn import drawn_photo
@@ -119,7 +120,12 @@ def _write_bundle(run: Run, dataset: Dataset, folder: Path, name: str, weights: 
     certificate = certify_val(probs_BK, counts, photos, dataset)
     (folder / CERTIFICATE_NAME).write_text(certificate.as_text(), encoding="utf-8")
     note = "temperature and best epoch were chosen on these photos; figures on unseen ones are lower"
-    spec = spec.model_copy(update={"figures": {"val": asdict(score(probs_BK, counts)) | {"note": note}} | stored})
+    readable_from = fit_readable_from(probs_BK)
+    figures = {
+        "val": asdict(score(probs_BK, counts)) | {"note": note},
+        "unreadable": unreadable_figures(probs_BK, counts, readable_from),
+    }
+    spec = spec.model_copy(update={"readable_from": readable_from, "figures": figures | stored})
     _write_golden(folder)
     (folder / "card.md").write_text(render_card(spec, run, dataset, certificate), encoding="utf-8")
     others = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SPEC_NAME)

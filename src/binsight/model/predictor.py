@@ -105,6 +105,11 @@ def certificate_of(model: Predictor) -> Certificate | None:
     return None if data is None else read_certificate(data, name=str(bundle.folder / CERTIFICATE_NAME))
 
 
+def readable_from_of(model: Predictor) -> float | None:
+    """Below which p(right or one off) a bundle flags a photo unreadable; None for a run and for one that never does."""
+    return model.counter.bundle.spec.readable_from if isinstance(model, BundlePredictor) else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
     """A photo that the model could not be asked about, and why."""
