@@ -14,7 +14,15 @@ from binsight.counting.bundle import CERTIFICATE_NAME, SPEC_NAME
 from binsight.dataset.manifest import Dataset
 from binsight.decision.calibrate import temper
 from binsight.decision.readable import fit_readable_from, unreadable_figures
-from binsight.errors import BadBundle, BadCertificate, BadDataset, BadInput, GateFailed, MissingObject
+from binsight.errors import (
+    BadBundle,
+    BadCertificate,
+    BadDataset,
+    BadInput,
+    BadRecipe,
+    GateFailed,
+    MissingObject,
+)
 from binsight.imaging import images_BCHW, pixels_HWC
 from binsight.model import export as export_module
 from binsight.model.export import certify_val, check_parity, export
@@ -167,6 +175,26 @@ def test_pytorch_and_onnx_agree_on_200_real_photos(run: Run, dataset: Dataset, b
     assert off <= 1e-4
 
 
+def test_a_bundle_may_ask_at_another_size_than_it_was_trained_at(
+    run: Run, dataset: Dataset, bundle: Bundle, tmp_path: Path
+) -> None:
+    smaller = export(run, tmp_path / "smaller", size=40)
+    trained = run.recipe.data.preprocessing.size
+    assert smaller.spec.preprocessing == bundle.spec.preprocessing.model_copy(update={"size": 40})
+    assert smaller.spec.lineage == bundle.spec.lineage, "the same run, by its own recipe"
+    assert smaller.spec.lineage["trained_size"] == trained != 40
+    assert (
+        f"40 × 40 pixels,\nsquashed to a square (trained at {trained})" in (smaller.folder / "card.md").read_text()
+    )
+    photos = dataset.select("val")[:8]
+    asked = run.at_size(40)
+    found = Counter.load(smaller.folder).probs([dataset.read_bytes(photo) for photo in photos])
+    expected = temper(asked.predict(dataset, photos), smaller.spec.temperature)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    with pytest.raises(BadRecipe, match="size"):
+        run.at_size(0)
+
+
 def test_training_and_counting_see_the_same_pixels_photo_by_photo(
     run: Run, dataset: Dataset, bundle: Bundle
 ) -> None:
@@ -297,4 +325,6 @@ def test_the_shipped_bundle_is_whole_small_and_answers_its_golden_photos() -> No
     counter = Counter.load(default_bundle())
     counter.check_golden()
     size = sum(path.stat().st_size for path in counter.bundle.folder.rglob("*") if path.is_file())
-    assert size <= 20_000_000
+    assert size <= 6_000_000
+    assert counter.bundle.certificate() is not None
+    assert counter.bundle.spec.readable_from is not None

@@ -27,9 +27,20 @@ if TYPE_CHECKING:
     show_default=True,
     help="How the larger weights are stored; int8 is a quarter of the size, and as fast.",
 )
+@click.option(
+    "--size",
+    type=click.IntRange(min=16),
+    help="Side in pixels that photos are asked about at; choose it on val photos.  [default: that of the training]",
+)
 @json_option
 def export(
-    run: Path, bundle: Path, dataset: Path | None, name: str | None, weights: "Weights", as_json: bool
+    run: Path,
+    bundle: Path,
+    dataset: Path | None,
+    name: str | None,
+    weights: "Weights",
+    size: int | None,
+    as_json: bool,
 ) -> None:
     """Turn a run into a bundle: ONNX, self-contained, parity-checked.
 
@@ -47,15 +58,20 @@ def export(
     from binsight.model.run import Run
 
     made = export_run(
-        Run.open(run), bundle, dataset=Dataset.open(dataset) if dataset else None, name=name, weights=weights
+        Run.open(run),
+        bundle,
+        dataset=Dataset.open(dataset) if dataset else None,
+        name=name,
+        weights=weights,
+        size=size,
     )
-    size = sum(path.stat().st_size for path in made.folder.rglob("*") if path.is_file())
+    num_bytes = sum(path.stat().st_size for path in made.folder.rglob("*") if path.is_file())
     if as_json:
         stored = made.spec.figures.get("stored", {"weights": weights})
-        print_json({"bundle": str(made.folder), "version": made.version, "bytes": size, **stored})
+        print_json({"bundle": str(made.folder), "version": made.version, "bytes": num_bytes, **stored})
     else:
         click.echo(
-            f"{made.folder}: version {made.version}, {size / 1e6:.1f} MB, temperature {made.spec.temperature:.3f}"
+            f"{made.folder}: version {made.version}, {num_bytes / 1e6:.1f} MB, temperature {made.spec.temperature:.3f}"
         )
         if "stored" in made.spec.figures:
             click.echo(f"weights stored as {weights}: {StorageLoss(**made.spec.figures['stored'])}")

@@ -19,7 +19,7 @@ tags: [inventory, counting, warehouse]
 # {name}: how many items are in a warehouse bin, from one photo
 
 Made by Binsight {version} from the network `{backbone}` with the head `{head}`. Input: RGB, {size} × {size} pixels,
-{fit}. Output: a distribution over the counts 0 … {last}, where {last} stands for {last} and more.
+{fit}{trained}. Output: a distribution over the counts 0 … {last}, where {last} stands for {last} and more.
 {weights}
 
 ## Intended use
@@ -75,13 +75,14 @@ Nothing: its certificate allows no record to be verified without a person. Why, 
 
 def render_card(spec: BundleSpec, run: Run, dataset: Dataset, certificate: Certificate) -> str:
     """The card of a bundle, from its spec, its run, its dataset and its certificate."""
-    val = spec.figures["val"]
+    val, trained_size = spec.figures["val"], spec.lineage["trained_size"]
     return TEMPLATE.format(
         name=spec.name,
         version=spec.lineage["binsight"],
         backbone=run.recipe.model.backbone,
         head=run.recipe.model.head,
         size=spec.preprocessing.size,
+        trained="" if trained_size == spec.preprocessing.size else f" (trained at {trained_size})",
         fit={"squash": "squashed to a square", "letterbox": "padded to a square"}[spec.preprocessing.fit],
         last=spec.num_counts - 1,
         num_train=len(wanted_photos(dataset, run.recipe, "train")),
@@ -120,7 +121,8 @@ def unreadable_text(spec: BundleSpec) -> str:
         else f"{found[f'within_one_{part}']:.1%} right or one off at {found[f'mean_count_{part}']:.1f} items on average"
         for part in ("flagged", "others")
     }
-    return UNREADABLE.format(readable_from=spec.readable_from, share=found["share"], **parts)
+    text = UNREADABLE.format(readable_from=spec.readable_from, share=found["share"], **parts)
+    return textwrap.fill(text, width=116)
 
 
 def verified_text(certificate: Certificate) -> str:

@@ -62,14 +62,21 @@ CERTIFICATE_NOTE = (
 
 
 def export(
-    run: Run, folder: Path, *, dataset: Dataset | None = None, name: str | None = None, weights: Weights = "fp32"
+    run: Run,
+    folder: Path,
+    *,
+    dataset: Dataset | None = None,
+    name: str | None = None,
+    weights: Weights = "fp32",
+    size: int | None = None,
 ) -> Bundle:
     """Write the run's best weights as a bundle at `folder`, calibrated and certified on the dataset's `val` photos.
 
     `dataset` is where the run's own dataset lies now, if not where the recipe says; `weights` is how the larger
-    weights are stored. Raises `BadInput` where `folder` is there already, `BadDataset` where the dataset is not the
-    run's, and `GateFailed` where PyTorch and ONNX Runtime differ by more than `PARITY_TOLERANCE` on real photos, or
-    where weights stored as fp16 or int8 lose more than `check_storage_loss` admits; nothing is published then.
+    weights are stored; `size` is the side in pixels that photos are asked about at, if not that of the training. Raises
+    `BadInput` where `folder` is there already, `BadDataset` where the dataset is not the run's, and `GateFailed` where
+    PyTorch and ONNX Runtime differ by more than `PARITY_TOLERANCE` on real photos, or where weights stored as fp16 or
+    int8 lose more than `check_storage_loss` admits; nothing is published then.
     """
     if folder.exists():
         raise BadInput(f"{folder} is there already, and bundles never change; choose another folder")
@@ -80,6 +87,8 @@ def export(
             f"{dataset.folder} must be the dataset of the run ({trained_on[:12]}…), but is {dataset.digest[:12]}…; "
             "give the right one with --dataset"
         )
+    if size is not None:
+        run = run.at_size(size)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as parent:
@@ -177,9 +186,10 @@ def _write_golden(folder: Path) -> None:
 
 
 def _lineage(run: Run) -> dict[str, Any]:
-    environment = run.environment()
+    environment, trained = run.environment(), Run.open(run.folder).recipe
     return {
-        "recipe_sha256": sha256(dump_recipe(run.recipe).encode()).hexdigest(),
+        "recipe_sha256": sha256(dump_recipe(trained).encode()).hexdigest(),
+        "trained_size": trained.data.preprocessing.size,
         "weights_sha256": file_digest(run.folder / "best.safetensors"),
         "first_weights": _first_weights(run),
         "backbone": run.recipe.model.backbone,

@@ -21,7 +21,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Literal
@@ -39,7 +39,7 @@ from binsight.imaging import Preprocessing, images_BCHW
 from binsight.model.health import EpochMetrics
 from binsight.model.network import FlipAverage, build_network
 from binsight.model.pixels import cached_pixels
-from binsight.model.recipe import Recipe, load_recipe
+from binsight.model.recipe import Recipe, checked, load_recipe
 
 RECIPE_NAME = "recipe.toml"
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -59,6 +59,16 @@ class Run:
         if not (folder / RECIPE_NAME).is_file():
             raise MissingObject(f"{folder} is not a run: it holds no {RECIPE_NAME}; make one with: binsight train")
         return cls(folder=folder, recipe=load_recipe(folder / RECIPE_NAME))
+
+    def at_size(self, size: int) -> "Run":
+        """The same run, asked about photos of another size than it was trained at.
+
+        Augmentation changes how large things look, so that the best size to ask at need not be the trained one (Touvron
+        et al. 2019, arXiv:1906.06423). Raises `BadRecipe` for a size that is none.
+        """
+        fields = self.recipe.model_dump()
+        fields["data"]["preprocessing"]["size"] = size
+        return replace(self, recipe=checked(Recipe, fields, source=f"{self.folder} at size {size}"))
 
     def environment(self) -> dict[str, Any]:
         """What was recorded about the machine, the code and the dataset."""
