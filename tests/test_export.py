@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,17 +109,20 @@ def test_a_bundle_holds_the_certificate_of_its_tempered_estimates_on_val(
 
 
 def test_a_bundle_flags_the_least_sure_fifth_of_its_val_photos_and_its_card_says_how_they_do(
-    run: Run, dataset: Dataset, bundle: Bundle
+    dataset: Dataset, bundle: Bundle
 ) -> None:
     photos = dataset.select("val")
-    probs, counts = run.predict(dataset, photos), np.array([photo.count for photo in photos])
-    tempered = temper(probs, bundle.spec.temperature)
+    counter, counts = Counter.load(bundle.folder), np.array([photo.count for photo in photos])
+    # Tempered as export does it: the last digit decides on which side of the limit the photo lies that made it.
+    counter.bundle = replace(bundle, spec=bundle.spec.model_copy(update={"temperature": 1.0}))
+    tempered = temper(counter.probs([dataset.read_bytes(photo) for photo in photos]), bundle.spec.temperature)
     assert bundle.spec.readable_from == fit_readable_from(tempered)
     found = bundle.spec.figures["unreadable"]
     assert found == unreadable_figures(tempered, counts, bundle.spec.readable_from)
     assert found["share"] == pytest.approx(0.2, abs=0.005)
-    assert f"these were {found['share']:.1%}" in (bundle.folder / "card.md").read_text()
-    assert f"{found['within_one_flagged']:.1%} right or one off at" in (bundle.folder / "card.md").read_text()
+    card = " ".join((bundle.folder / "card.md").read_text().split())
+    assert f"these were {found['share']:.1%}" in card
+    assert f"{found['within_one_flagged']:.1%} right or one off at" in card
 
 
 def test_a_bundle_that_was_made_without_the_flag_opens_and_flags_nothing(copy: Path) -> None:
@@ -183,9 +187,7 @@ def test_a_bundle_may_ask_at_another_size_than_it_was_trained_at(
     assert smaller.spec.preprocessing == bundle.spec.preprocessing.model_copy(update={"size": 40})
     assert smaller.spec.lineage == bundle.spec.lineage, "the same run, by its own recipe"
     assert smaller.spec.lineage["trained_size"] == trained != 40
-    assert (
-        f"40 × 40 pixels,\nsquashed to a square (trained at {trained})" in (smaller.folder / "card.md").read_text()
-    )
+    assert f"40 × 40 pixels,\npadded to a square (trained at {trained})" in (smaller.folder / "card.md").read_text()
     photos = dataset.select("val")[:8]
     asked = run.at_size(40)
     found = Counter.load(smaller.folder).probs([dataset.read_bytes(photo) for photo in photos])

@@ -186,7 +186,7 @@ def test_the_labels_own_split_groups_and_columns_are_used_as_they_are(source: Pa
     for row in rows:
         photo = photos[str(row["image_id"])]
         assert (photo.count, photo.split, photo.group) == (7, row["split"], row["group"])
-        assert photo.extras == {"kind": "original", "item_lines": "1"}
+        assert photo.extras == {"kind": "original", "item_lines": "1", "item_words": "item"}
 
 
 def test_a_given_split_that_leaks_fails_or_gives_up_its_training_photos(source: Path, tmp_path: Path) -> None:
