@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -408,6 +409,24 @@ def test_the_photos_of_a_client_that_left_are_not_counted() -> None:
     counter.gate.set()
     lanes.close(within=60)
     assert counter.begun == 1, "the one that was in work already"
+
+
+@pytest.mark.parametrize("error", [BadInput("the bundle is at fault"), RuntimeError("a bug")])
+def test_a_service_that_cannot_start_says_so_and_is_never_ready(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(_: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("binsight.service.app.Served.load", load)
+    app = make_app()
+    failed = Event()
+    app.state.on_failure = failed.set
+    with TestClient(app) as client:
+        assert failed.wait(60)
+        assert app.state.failure == str(error)
+        assert client.get("/ping").status_code == 503
+        assert str(error) in client.post("/invocations", content=PHOTO, headers=JPEG).json()["error"]["message"]
 
 
 def test_an_error_of_our_own_tells_nothing_of_the_inside(client: TestClient, app: FastAPI) -> None:

@@ -106,7 +106,9 @@ def _load(app: FastAPI) -> None:
         )
         links = Links(chosen.allowed_links, max_bytes=chosen.max_photo_bytes)
         lanes.start()
-    except BinsightError as error:
+    except Exception as error:
+        if not isinstance(error, BinsightError):
+            log.exception("the service cannot start")
         state.failure = str(error)
         state.on_failure()
         return
