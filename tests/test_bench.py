@@ -44,7 +44,7 @@ def test_a_goal_that_is_missed_ends_non_zero(
     assert json.loads(capsys.readouterr().out)["met"] is (status == 0)
 
 
-def test_a_persons_counts_are_of_a_hundred_val_photos(abid: Path) -> None:
+def test_the_counts_by_eye_are_of_a_hundred_val_photos(abid: Path) -> None:
     """Drawn from those whose counts come as they do in ABID, so that they can be compared with the model's figures."""
     with (abid / "labels.csv").open(newline="") as file:
         labels = {row["image_id"]: row for row in csv.DictReader(file)}

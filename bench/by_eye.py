@@ -1,10 +1,11 @@
-"""A person's counts of a hundred val photos against the records, beside a model's for the same photos.
+"""Counts by eye of a hundred val photos against the records, beside a model's for the same photos.
 
-    python -m bench.person DATASET [--model BUNDLE] [--json]
+    python -m bench.by_eye DATASET [--model BUNDLE] [--json]
 
 `docs/blind-count.csv` holds what was counted by looking at each photo once, in sheets of six, without its record or
 any estimate: drawn at random (NumPy's generator, seed 100) from the val photos whose counts come as they do in ABID.
-A record says what the stock system believes, so that this is no test of the person, but of what can be seen.
+A large vision-language model of general purpose looked, no person. A record says what the stock system believes, so that
+this is no test of who looked, but of what can be seen.
 """
 
 import argparse
@@ -26,7 +27,7 @@ MOST = 10
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A person's counts beside a model's.")
+    parser = argparse.ArgumentParser(description="Counts by eye beside a model's.")
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--json", action="store_true")
@@ -49,7 +50,7 @@ def main() -> None:
             [g for g, k in zip(groups, kept, strict=True) if k],
         )
         for name, kept in chosen.items()
-        for who, answers in (("person", said), ("model", probs))
+        for who, answers in (("by eye", said), ("model", probs))
     ]
     for row in rows:
         print(json.dumps(row) if args.json else "  ".join(f"{key} {value}" for key, value in row.items()))
