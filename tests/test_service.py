@@ -10,23 +10,20 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
-from tests.s3_server import CREDENTIALS, PUBLIC_BUCKET, running_s3_server
 from tests.service_support import client_of, gated, some_settings
 
 from binsight.counting import Counter, default_bundle
-from binsight.errors import BadInput, NotAllowed
+from binsight.errors import BadInput
 from binsight.imaging.drawn import drawn_photo
 from binsight.service.answering import Answering
 from binsight.service.app import make_app
 from binsight.service.lanes import Lanes
 from binsight.service.links import Links
-from binsight.settings import settings
 
 PHOTO = drawn_photo(3, seed=3)
 BASE64 = base64.b64encode(PHOTO).decode()
@@ -284,80 +281,6 @@ def test_the_description_is_whole(client: TestClient) -> None:
         for part in reference.removeprefix("#/").split("/"):
             place = place[part]
     assert {"/ping", "/invocations", "/v1/count", "/v1/verify", "/v1/models"} <= set(document["paths"])
-
-
-TRICKS = [
-    "http://169.254.169.254/latest/meta-data/",
-    "https://example.com/photo.jpg",
-    "file:///etc/passwd",
-    "S3://allowed/open/1.jpg",
-    "s3://allowed/open/../closed/1.jpg",
-    "s3://allowed/open//../../closed/1.jpg",
-    "s3://allowed\\@closed/open/1.jpg",
-    "s3://allowed@closed/open/1.jpg",
-    "s3://allowed/open/%2e%2e/closed/1.jpg",
-    "s3://allowed/open/1.jpg?versionId=x",
-    "s3://allowed/open/1.jpg#x",
-    "s3://allowed/open/",
-    "s3://allowed",
-    "s3:///open/1.jpg",
-    "s3://allowed/öpen/1.jpg",
-    "s3://allowed/open/1.jpg\nHost: closed",
-    "//allowed/open/1.jpg",
-    "",
-]
-
-
-@pytest.mark.parametrize(
-    "link", [*TRICKS, "s3://closed/1.jpg", "s3://allowed/opening/1.jpg", "s3://allowed-too/open/1.jpg"]
-)
-def test_no_link_leads_elsewhere(link: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def opened(url: str, **_: object) -> None:
-        raise AssertionError(f"{url} was opened")
-
-    monkeypatch.setattr("binsight.service.links.open_store", opened)
-    links = Links(("s3://allowed/open/",), max_bytes=1000)
-    with pytest.raises((BadInput, NotAllowed)) as refusal:
-        asyncio.run(links.read(link))
-    assert str(refusal.value).isascii()
-    assert "\n" not in str(refusal.value)
-
-
-@pytest.mark.parametrize("prefix", ["s3://bucket", "s3://bucket/prefix", "https://bucket/", "bucket/"])
-def test_a_prefix_that_would_allow_more_than_it_seems_to_is_refused(prefix: str) -> None:
-    with pytest.raises(BadInput):
-        Links((prefix,), max_bytes=1000)
-
-
-def test_an_allowed_link_is_read_from_a_real_bucket(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: list[float]
-) -> None:
-    with running_s3_server(tmp_path / "s3") as server:
-        server.put(PUBLIC_BUCKET, {"open/1.jpg": PHOTO, "open/large.jpg": bytes(200_000), "closed/1.jpg": PHOTO})
-        for name, value in {"ENDPOINT_URL": server.endpoint_url, "MAX_PHOTO_BYTES": "100000"}.items():
-            monkeypatch.setenv(f"BINSIGHT_{name}", value)
-        for name, value in CREDENTIALS.items():
-            monkeypatch.setenv(name, value)
-        settings.cache_clear()
-        place = f"s3://{PUBLIC_BUCKET}"
-        chosen = some_settings(allowed_links=(f"{place}/open/",))
-        with client_of(make_app(chosen=chosen)) as client:
-
-            def ask(link: str) -> httpx.Response:
-                return client.post("/invocations", content=link, headers={"content-type": "string/url"})
-
-            found = ask(f"{place}/open/1.jpg\n").json()
-            np.testing.assert_allclose(found["probs"], expected, atol=1e-5)
-            results = client.post(
-                "/v1/count",
-                content=as_json(photos=[{"uri": f"{place}/open/{n}.jpg"} for n in (1, 2)]),
-                headers=JSON,
-            ).json()["results"]
-            assert results[0]["probs"] == found["probs"]
-            assert results[1]["error"]["code"] == "not_found"
-            assert ask(f"{place}/open/large.jpg").status_code == 413
-            assert ask(f"{place}/closed/1.jpg").status_code == 403
-    settings.cache_clear()
 
 
 def test_a_full_queue_answers_503_and_when_to_come_back() -> None:

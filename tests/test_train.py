@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.dataset_support import real_dataset
+from tests.train_support import RECIPE
 
-from binsight.dataset.manifest import Dataset, write_manifest
+from binsight.dataset.manifest import Dataset
 from binsight.decision.scores import photo_scores, score
 from binsight.errors import BadDataset, BadRecipe, GateFailed, MissingObject, Stopped, StorageFailure
 from binsight.model.batches import Photos, batch_order, wanted_photos
@@ -26,28 +26,6 @@ from binsight.model.train import Trainer, train
 from binsight.settings import settings
 
 pytestmark = pytest.mark.usefixtures("cache")
-
-RECIPE = """
-name = "tiny"
-seed = 3
-[data]
-dataset = "{dataset}"
-[data.preprocessing]
-size = 48
-fit = "squash"
-mean = [0.5, 0.5, 0.5]
-std = [0.5, 0.5, 0.5]
-[model]
-backbone = "timm:lcnet_035"
-dropout = 0.1
-soft_sigma = 0.6
-[training]
-epochs = 2
-batch_size = 16
-lr = 2e-3
-precision = "fp32"
-ema_decay = 0.9
-"""
 
 
 @pytest.fixture(scope="module")
@@ -171,77 +149,6 @@ def test_two_processes_train_one_network(file: Path, tmp_path: Path) -> None:
     rows = metrics(tmp_path / "run")
     assert len(rows) == 1
     assert np.isfinite(float(rows[0]["val_nll"]))
-
-
-@pytest.fixture
-def also_widths(file: Path) -> Recipe:
-    return load_recipe(file, ["model.auxiliary=['original_width']", "training.auxiliary_weight=1"])
-
-
-def test_what_is_learnt_beside_the_count_teaches_the_network_and_is_not_asked_for(
-    recipe: Recipe, also_widths: Recipe, dataset: Dataset, tmp_path: Path
-) -> None:
-    plain, run = train(recipe, tmp_path / "plain"), train(also_widths, tmp_path / "run")
-    network, images = run.load_network(), torch.randn(2, 3, 48, 48)
-    assert network(images).shape == (2, 21)
-    other = load_file(plain.folder / "best.safetensors")["backbone.conv_stem.weight"]
-    assert not torch.equal(load_file(run.folder / "best.safetensors")["backbone.conv_stem.weight"], other)
-    further = train(  # other things beside the count do not keep a run from starting with these weights
-        also_widths.model_copy(update={"model": recipe.model.model_copy(update={"weights": f"run:{run.folder}"})}),
-        tmp_path / "further",
-    )
-    assert "auxiliary.weight" not in load_file(further.folder / "best.safetensors")
-    recipe = also_widths.model_copy(
-        update={"model": also_widths.model.model_copy(update={"weights": f"run:{further.folder}"})}
-    )
-    assert train(recipe, tmp_path / "again").load_network()(images).shape == (2, 21)
-
-
-def test_auxiliary_values_are_standardised_logarithms(dataset: Dataset, also_widths: Recipe) -> None:
-    chosen = dataset.select("train")
-    (values,) = Photos(dataset, also_widths, "train").auxiliary_NA(["original_width"]).T
-    known = np.array([bool(photo.extras["original_width"]) for photo in chosen])
-    assert (~np.isnan(values)).tolist() == known.tolist()
-    widths = np.array([float(photo.extras["original_width"] or 0) for photo in chosen])
-    assert np.corrcoef(values[known], np.log(widths[known]))[0, 1] == pytest.approx(1, abs=1e-4)
-    assert (values[known].mean(), values[known].std()) == pytest.approx((0, 1), abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("column", "says"),
-    [("kind", "must hold numbers of 0 or more, but holds 'original'"), ("weight", "has fewer than 2 different")],
-)
-def test_an_auxiliary_column_without_numbers_is_named(file: Path, tmp_path: Path, column: str, says: str) -> None:
-    with pytest.raises(BadDataset, match=f"column {column} {says}"):
-        train(load_recipe(file, [f"model.auxiliary=['{column}']"]), tmp_path / "run")
-
-
-def test_words_are_the_most_frequent_ones_of_the_records(recipe: Recipe) -> None:
-    photos = Photos(Dataset.open(recipe.data.dataset), recipe, "train")
-    said = ["pen ink", "pen box", "", "pen"]
-    photos.chosen = tuple(
-        replace(photos.chosen[0], extras={"item_words": words} if words else {}) for words in said
-    )
-    assert np.array_equal(photos.words_NW(2), [[1, 1], [1, 0], [np.nan] * 2, [1, 0]], equal_nan=True), (
-        "pen, and of ink and box the one met first in the order of photos"
-    )
-    assert photos.words_NW(0).shape == (4, 0)
-    with pytest.raises(BadDataset, match=r"asks for 4 words, but the dataset's column item_words holds 3"):
-        photos.words_NW(4)
-
-
-def test_words_are_learnt_beside_the_count(dataset: Dataset, recipe: Recipe, file: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "bins"
-    copy.mkdir()
-    for name in ("train", "val"):
-        (copy / name).symlink_to(dataset.folder / name)
-    photos = [replace(photo, extras={"item_words": f"{photo.count % 2 and 'odd'} bin"}) for photo in dataset.photos]
-    digest = write_manifest(copy / "manifest.parquet", tuple(photos))
-    (copy / "dataset.json").write_text(json.dumps({"sha256": digest}))
-    run = train(load_recipe(file, [f"data.dataset={copy}", "model.auxiliary_words=2"]), tmp_path / "run")
-    assert run.load_network()(torch.randn(2, 3, 48, 48)).shape == (2, 21)
-    plain = load_file(train(recipe, tmp_path / "plain").folder / "best.safetensors")["backbone.conv_stem.weight"]
-    assert not torch.equal(load_file(run.folder / "best.safetensors")["backbone.conv_stem.weight"], plain)
 
 
 @pytest.mark.parametrize("option", ["model.frozen=true", "model.head=cumulative", "model.head=continuation"])

@@ -212,10 +212,8 @@ class Lanes:
         return True
 
     def _count(self, jobs: list[_Job]) -> int:
-        begun, served = (
-            time.monotonic(),
-            self.served,
-        )  # one bundle for the whole batch, whatever is swapped meanwhile
+        begun = time.monotonic()
+        served = self.served  # one bundle for the whole batch, whatever is swapped meanwhile
         seen: list[tuple[_Job, Seen, float]] = []
         for job in jobs:
             self._watch("queue", begun - job.submitted)

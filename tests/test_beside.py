@@ -1,0 +1,108 @@
+"""What a network learns beside the count: numbers and words of the records."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.dataset_support import real_dataset
+from tests.train_support import RECIPE
+
+from binsight.dataset.manifest import Dataset, write_manifest
+from binsight.errors import BadDataset
+from binsight.model.batches import Photos
+from binsight.model.recipe import Recipe, load_recipe
+from binsight.model.train import train
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+@pytest.fixture(scope="module")
+def dataset(abid: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return real_dataset(abid, tmp_path_factory.mktemp("dataset"), {"train": 96, "val": 40})
+
+
+@pytest.fixture
+def file(dataset: Dataset, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE.format(dataset=dataset.folder))
+    return path
+
+
+@pytest.fixture
+def recipe(file: Path) -> Recipe:
+    return load_recipe(file)
+
+
+@pytest.fixture
+def also_widths(file: Path) -> Recipe:
+    return load_recipe(file, ["model.auxiliary=['original_width']", "training.auxiliary_weight=1"])
+
+
+def test_what_is_learnt_beside_the_count_teaches_the_network_and_is_not_asked_for(
+    recipe: Recipe, also_widths: Recipe, dataset: Dataset, tmp_path: Path
+) -> None:
+    plain, run = train(recipe, tmp_path / "plain"), train(also_widths, tmp_path / "run")
+    network, images = run.load_network(), torch.randn(2, 3, 48, 48)
+    assert network(images).shape == (2, 21)
+    other = load_file(plain.folder / "best.safetensors")["backbone.conv_stem.weight"]
+    assert not torch.equal(load_file(run.folder / "best.safetensors")["backbone.conv_stem.weight"], other)
+    further = train(  # other things beside the count do not keep a run from starting with these weights
+        also_widths.model_copy(update={"model": recipe.model.model_copy(update={"weights": f"run:{run.folder}"})}),
+        tmp_path / "further",
+    )
+    assert "auxiliary.weight" not in load_file(further.folder / "best.safetensors")
+    recipe = also_widths.model_copy(
+        update={"model": also_widths.model.model_copy(update={"weights": f"run:{further.folder}"})}
+    )
+    assert train(recipe, tmp_path / "again").load_network()(images).shape == (2, 21)
+
+
+def test_auxiliary_values_are_standardised_logarithms(dataset: Dataset, also_widths: Recipe) -> None:
+    chosen = dataset.select("train")
+    (values,) = Photos(dataset, also_widths, "train").auxiliary_NA(["original_width"]).T
+    known = np.array([bool(photo.extras["original_width"]) for photo in chosen])
+    assert (~np.isnan(values)).tolist() == known.tolist()
+    widths = np.array([float(photo.extras["original_width"] or 0) for photo in chosen])
+    assert np.corrcoef(values[known], np.log(widths[known]))[0, 1] == pytest.approx(1, abs=1e-4)
+    assert (values[known].mean(), values[known].std()) == pytest.approx((0, 1), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [("kind", "must hold numbers of 0 or more, but holds 'original'"), ("weight", "has fewer than 2 different")],
+)
+def test_an_auxiliary_column_without_numbers_is_named(file: Path, tmp_path: Path, column: str, says: str) -> None:
+    with pytest.raises(BadDataset, match=f"column {column} {says}"):
+        train(load_recipe(file, [f"model.auxiliary=['{column}']"]), tmp_path / "run")
+
+
+def test_words_are_the_most_frequent_ones_of_the_records(recipe: Recipe) -> None:
+    photos = Photos(Dataset.open(recipe.data.dataset), recipe, "train")
+    said = ["pen ink", "pen box", "", "pen"]
+    photos.chosen = tuple(
+        replace(photos.chosen[0], extras={"item_words": words} if words else {}) for words in said
+    )
+    assert np.array_equal(photos.words_NW(2), [[1, 1], [1, 0], [np.nan] * 2, [1, 0]], equal_nan=True), (
+        "pen, and of ink and box the one met first in the order of photos"
+    )
+    assert photos.words_NW(0).shape == (4, 0)
+    with pytest.raises(BadDataset, match=r"asks for 4 words, but the dataset's column item_words holds 3"):
+        photos.words_NW(4)
+
+
+def test_words_are_learnt_beside_the_count(dataset: Dataset, recipe: Recipe, file: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "bins"
+    copy.mkdir()
+    for name in ("train", "val"):
+        (copy / name).symlink_to(dataset.folder / name)
+    photos = [replace(photo, extras={"item_words": f"{photo.count % 2 and 'odd'} bin"}) for photo in dataset.photos]
+    digest = write_manifest(copy / "manifest.parquet", tuple(photos))
+    (copy / "dataset.json").write_text(json.dumps({"sha256": digest}))
+    run = train(load_recipe(file, [f"data.dataset={copy}", "model.auxiliary_words=2"]), tmp_path / "run")
+    assert run.load_network()(torch.randn(2, 3, 48, 48)).shape == (2, 21)
+    plain = load_file(train(recipe, tmp_path / "plain").folder / "best.safetensors")["backbone.conv_stem.weight"]
+    assert not torch.equal(load_file(run.folder / "best.safetensors")["backbone.conv_stem.weight"], plain)
