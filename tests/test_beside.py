@@ -1,7 +1,5 @@
-"""What a network learns beside the count: numbers and words of the records."""
+"""What a network learns beside the count: numbers of the records."""
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,7 @@ from safetensors.torch import load_file
 from tests.dataset_support import real_dataset
 from tests.train_support import RECIPE
 
-from binsight.dataset.manifest import Dataset, write_manifest
+from binsight.dataset.manifest import Dataset
 from binsight.errors import BadDataset
 from binsight.model.batches import Photos
 from binsight.model.recipe import Recipe, load_recipe
@@ -78,31 +76,3 @@ def test_auxiliary_values_are_standardised_logarithms(dataset: Dataset, also_wid
 def test_an_auxiliary_column_without_numbers_is_named(file: Path, tmp_path: Path, column: str, says: str) -> None:
     with pytest.raises(BadDataset, match=f"column {column} {says}"):
         train(load_recipe(file, [f"model.auxiliary=['{column}']"]), tmp_path / "run")
-
-
-def test_words_are_the_most_frequent_ones_of_the_records(recipe: Recipe) -> None:
-    photos = Photos(Dataset.open(recipe.data.dataset), recipe, "train")
-    said = ["pen ink", "pen box", "", "pen"]
-    photos.chosen = tuple(
-        replace(photos.chosen[0], extras={"item_words": words} if words else {}) for words in said
-    )
-    assert np.array_equal(photos.words_NW(2), [[1, 1], [1, 0], [np.nan] * 2, [1, 0]], equal_nan=True), (
-        "pen, and of ink and box the one met first in the order of photos"
-    )
-    assert photos.words_NW(0).shape == (4, 0)
-    with pytest.raises(BadDataset, match=r"asks for 4 words, but the dataset's column item_words holds 3"):
-        photos.words_NW(4)
-
-
-def test_words_are_learnt_beside_the_count(dataset: Dataset, recipe: Recipe, file: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "bins"
-    copy.mkdir()
-    for name in ("train", "val"):
-        (copy / name).symlink_to(dataset.folder / name)
-    photos = [replace(photo, extras={"item_words": f"{photo.count % 2 and 'odd'} bin"}) for photo in dataset.photos]
-    digest = write_manifest(copy / "manifest.parquet", tuple(photos))
-    (copy / "dataset.json").write_text(json.dumps({"sha256": digest}))
-    run = train(load_recipe(file, [f"data.dataset={copy}", "model.auxiliary_words=2"]), tmp_path / "run")
-    assert run.load_network()(torch.randn(2, 3, 48, 48)).shape == (2, 21)
-    plain = load_file(train(recipe, tmp_path / "plain").folder / "best.safetensors")["backbone.conv_stem.weight"]
-    assert not torch.equal(load_file(run.folder / "best.safetensors")["backbone.conv_stem.weight"], plain)

@@ -63,10 +63,9 @@ def test_a_record_tells_how_many_items_and_how_large(tmp_path: Path) -> None:
         | {"labels.csv": "image_id,count,item_lines\nd,5,\na,5,7\n"},
     )
     columns = {photo.photo: photo.extras for photo in read_source(folder).photos}
-    words_of_a = "blue für ink pack pen"
     volumes = {"items_volume": "190.0", "largest_item": "80.0"}
-    assert columns["a"] == {"item_lines": "2", "item_words": words_of_a, **volumes}
-    assert columns["b"] == {"item_lines": "2", "item_words": "blue ink pack pen"}
+    assert columns["a"] == {"item_lines": "2", **volumes}
+    assert columns["b"] == {"item_lines": "2"}
     assert columns["c"] == {"item_lines": "0"}
     assert columns["d"] == {}
     labelled = {photo.photo: photo.extras for photo in read_source(folder, folder / "labels.csv").photos}
@@ -168,8 +167,8 @@ def test_labels_win_over_records(tmp_path: Path) -> None:
     assert [photo.count for photo in source.photos] == [5, 3, 4]
     assert (source.photos[0].group, source.photos[0].split) == ("g1", "val")
     assert [dict(photo.extras) for photo in source.photos] == [
-        {"item_lines": "1", "item_words": "thing", "site": "north"},
-        {"item_lines": "1", "item_words": "thing", "site": ""},
+        {"item_lines": "1", "site": "north"},
+        {"item_lines": "1", "site": ""},
         {"site": "south"},
     ]
     assert source.problems == ()

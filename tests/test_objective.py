@@ -15,7 +15,6 @@ def an_objective(
     is_natural: list[bool],
     known: list[float],
     *,
-    words: list[list[float]] | None = None,
     model: Mapping[str, object] | None = None,
     **training: object,
 ) -> Objective:
@@ -27,8 +26,7 @@ def an_objective(
         "training": training,
     }
     auxiliary_NA = np.array(known, dtype=np.float32)[:, None]
-    words_NW = np.array(words or [[]] * len(counts), dtype=np.float32)
-    return Objective(Recipe.model_validate(fields), np.array(counts), np.array(is_natural), auxiliary_NA, words_NW)
+    return Objective(Recipe.model_validate(fields), np.array(counts), np.array(is_natural), auxiliary_NA)
 
 
 def fitted_shares(objective: Objective, num_photos: int) -> list[float]:
@@ -91,17 +89,6 @@ def test_the_loss_is_the_counts_loss_and_the_weighted_auxiliary_loss_of_the_phot
     log_probs = torch.tensor([[0.1, 0.2, 0.3, 0.2, 0.2], [0.1, 0.1, 0.1, 0.6, 0.1]]).log()
     loss = objective.loss(log_probs, torch.tensor([[2.0], [9.0]]), torch.tensor([1, 2]))
     assert float(loss) == pytest.approx(-(np.log(0.3) + np.log(0.6)) / 2 + 0.25 * (3 - 0.5), rel=1e-5)
-
-
-def test_words_count_only_for_photos_that_have_any() -> None:
-    nan = float("nan")
-    objective = an_objective([1, 2], [True] * 2, [nan, nan], words=[[1.0, 0.0, 1.0], [nan] * 3], words_weight=0.25)
-    log_probs, logits = torch.full((2, 5), 0.2).log(), torch.tensor([[0.5, -1.0, 0.0], [3.0, 3.0, 3.0]])
-    loss = objective.loss(log_probs, torch.cat([torch.zeros(2, 1), logits], dim=1), torch.tensor([0, 1]))
-    entropy = [np.log1p(np.exp(-0.5)), np.log1p(np.exp(-1.0)), np.log(2)]
-    assert float(loss) == pytest.approx(np.log(5) + 0.25 * sum(entropy) / 2, rel=1e-5), "for each of two words"
-    without = objective.loss(log_probs[1:], torch.ones(1, 4), torch.tensor([1]))
-    assert float(without) == pytest.approx(np.log(5), rel=1e-5)
 
 
 def test_natural_photos_are_learnt_from_as_they_are() -> None:

@@ -110,7 +110,7 @@ def test_every_split_is_an_hf_imagefolder(real_dataset: Path) -> None:
         columns |= {tuple(row) for row in rows}
         pictures = {path.name for path in (real_dataset / split).iterdir()} - {"metadata.jsonl"}
         assert sorted(row["file_name"] for row in rows) == sorted(pictures)
-    of_records = ("item_lines", "item_words", "items_volume", "largest_item")
+    of_records = ("item_lines", "items_volume", "largest_item")
     assert columns == {("file_name", "photo", "count", "group", *of_records)}
 
 
@@ -186,7 +186,7 @@ def test_the_labels_own_split_groups_and_columns_are_used_as_they_are(source: Pa
     for row in rows:
         photo = photos[str(row["image_id"])]
         assert (photo.count, photo.split, photo.group) == (7, row["split"], row["group"])
-        assert photo.extras == {"kind": "original", "item_lines": "1", "item_words": "item"}
+        assert photo.extras == {"kind": "original", "item_lines": "1"}
 
 
 def test_a_given_split_that_leaks_fails_or_gives_up_its_training_photos(source: Path, tmp_path: Path) -> None:

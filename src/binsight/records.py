@@ -5,14 +5,11 @@ entry stands for "K-1 or more".
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from binsight.errors import BadRecord
-
-_WORD = re.compile(r"[^\W\d_]{3,}")
 
 UNREADABLE = "unreadable"
 """The flag of a photo that could be opened but, as the counter itself says, not counted well."""
@@ -53,22 +50,14 @@ class BinRecord:
     def columns(self) -> dict[str, str]:
         """What a dataset keeps of the record beside the count; volumes only where every item's is known.
 
-        `item_lines` different items, `items_volume` of all units together, `largest_item`, one unit's volume, and
-        `item_words`, the words of the items' names, where there are any.
+        `item_lines` different items, `items_volume` of all units together, and `largest_item`, one unit's volume.
         """
         columns = {"item_lines": str(len(self.items))}
-        if words := self._words:
-            columns["item_words"] = " ".join(words)
         volumes = [item.volume for item in self.items]
         if volumes and None not in volumes:
             columns["items_volume"] = f"{sum(i.quantity * (i.volume or 0) for i in self.items):.1f}"
             columns["largest_item"] = f"{max(item.volume or 0 for item in self.items):.1f}"
         return columns
-
-    @property
-    def _words(self) -> list[str]:
-        """The words of three letters and more in the items' names, in lower case, each once, sorted."""
-        return sorted({word for item in self.items for word in _WORD.findall(item.name.lower())})
 
     @classmethod
     def from_abid_json(cls, data: bytes, *, photo: str) -> "BinRecord":

@@ -1,6 +1,5 @@
 """Batches of normalised photos, in an order that depends on nothing but seed and epoch."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -15,6 +14,7 @@ from binsight.errors import BadDataset
 from binsight.imaging import Preprocessing, images_BCHW
 from binsight.model.pixels import cached_pixels
 from binsight.model.recipe import Recipe
+from binsight.model.recompress import recompressed
 
 Batch = tuple[Tensor, Tensor]
 """`images_BCHW`, and the photos' places (B,) in their split."""
@@ -70,26 +70,6 @@ class Photos:
         standard_NA: npt.NDArray[np.float32] = (logs_NA - np.nanmean(logs_NA, axis=0)) / np.nanstd(logs_NA, axis=0)
         return standard_NA.astype(np.float32)
 
-    def words_NW(self, num_words: int) -> npt.NDArray[np.float32]:
-        """1 where a photo's record has the word, else 0, for the most frequent words; NaN for photos without words.
-
-        Raises `BadDataset` where the records hold fewer than `num_words` different words.
-        """
-        words_N = [frozenset(photo.extras.get("item_words", "").split()) for photo in self.chosen]
-        frequency = Counter(word for words in words_N for word in sorted(words))
-        if len(frequency) < num_words:
-            raise BadDataset(
-                f"model.auxiliary_words asks for {num_words} words, but the dataset's column item_words holds "
-                f"{len(frequency)}; ask for fewer, or prepare the dataset again from photos with records"
-            )
-        columns = {word: place for place, (word, _) in enumerate(frequency.most_common(num_words))}
-        words_NW = np.zeros((len(words_N), num_words), dtype=np.float32)
-        for row, words in zip(words_NW, words_N, strict=True):
-            row[[columns[word] for word in words if word in columns]] = 1
-            if not words:
-                row[:] = np.nan
-        return words_NW
-
 
 def matches(photo: LabelledPhoto, where: Mapping[str, Sequence[str]]) -> bool:
     """Whether the photo has one of the wanted values in every column named."""
@@ -118,15 +98,16 @@ def batch_order(num_photos: int, batch_size: int, *, seed: int, epoch: int) -> n
 
 
 class _Batches(TorchDataset[Batch]):
-    """Item i is the i-th batch of the order: one gather, one normalisation."""
+    """Item i is the i-th batch of the order: one gather, some photos saved again, one normalisation."""
 
     def __init__(
         self,
         pixels_NHWC: npt.NDArray[np.uint8],
         preprocessing: Preprocessing,
         order: Sequence[npt.NDArray[np.int64]],
+        jpeg: float,
     ) -> None:
-        self.pixels, self.preprocessing, self.order = pixels_NHWC, preprocessing, order
+        self.pixels, self.preprocessing, self.order, self.jpeg = pixels_NHWC, preprocessing, order, jpeg
 
     def __len__(self) -> int:
         return len(self.order)
@@ -134,7 +115,10 @@ class _Batches(TorchDataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         # Sorted, so that a mapped file is read forwards; the order within a batch does not matter.
         chosen = np.sort(self.order[index])
-        images = images_BCHW(np.asarray(self.pixels[chosen]), self.preprocessing)
+        pixels_NHWC = np.asarray(self.pixels[chosen])
+        if self.jpeg:  # drawn by the batch's photos, so that a run that was stopped draws the same
+            pixels_NHWC = recompressed(pixels_NHWC, self.jpeg, np.random.default_rng(chosen))
+        images = images_BCHW(pixels_NHWC, self.preprocessing)
         return torch.from_numpy(images), torch.from_numpy(chosen)
 
 
@@ -143,9 +127,13 @@ def batches(
     preprocessing: Preprocessing,
     order: Sequence[npt.NDArray[np.int64]],
     *,
+    jpeg: float = 0.0,
     workers: int = 0,
     pin_memory: bool = False,
 ) -> Iterator[Batch]:
-    """Yield a `Batch` for every row of `order`, prepared ahead by `workers` processes if any."""
-    dataset = _Batches(pixels_NHWC, preprocessing, order)
+    """Yield a `Batch` for every row of `order`, prepared ahead by `workers` processes if any.
+
+    A share of `jpeg` of the photos is saved again (`recompressed`).
+    """
+    dataset = _Batches(pixels_NHWC, preprocessing, order, jpeg)
     yield from DataLoader(dataset, batch_size=None, num_workers=workers, pin_memory=pin_memory)

@@ -68,8 +68,7 @@ class CountNetwork(nn.Module):
         self.backbone = backbone
         self.dropout = nn.Dropout(model.dropout)
         self.head = HEADS[model.head](num_features, model.num_counts)
-        num_beside = len(model.auxiliary) + model.auxiliary_words
-        self.auxiliary = nn.Linear(num_features, num_beside) if num_beside else None
+        self.auxiliary = nn.Linear(num_features, len(model.auxiliary)) if model.auxiliary else None
         self.frozen = model.frozen
         if model.frozen:
             backbone.requires_grad_(False)
@@ -78,7 +77,7 @@ class CountNetwork(nn.Module):
         return self.forward_all(images_BCHW)[0]
 
     def forward_all(self, images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """`log_probs_BK`, and what is learnt beside it (B, A + W): the auxiliary values, then a logit for each word."""
+        """`log_probs_BK`, and the auxiliary values that are learnt beside it (B, A)."""
         features_BF = self.dropout(self.backbone(images_BCHW))
         told_BA = features_BF[:, :0] if self.auxiliary is None else self.auxiliary(features_BF)
         return self.head(features_BF), told_BA.float()

@@ -1,6 +1,6 @@
 """What a network is taught about each photo, and how far its answers are from it.
 
-Axes: N all training photos, B photos of a batch, K counts, A auxiliary values, W words.
+Axes: N all training photos, B photos of a batch, K counts, A auxiliary values.
 """
 
 import numpy as np
@@ -13,8 +13,8 @@ from binsight.model.recipe import Recipe
 
 
 class Objective:
-    """The loss of a recipe over given training photos: `counts_N`, whether they come naturally, auxiliary values and
-    words of their records, and what the teachers say, if there are any."""
+    """The loss of a recipe over given training photos: `counts_N`, whether they come naturally, auxiliary values of
+    their records, and what the teachers say, if there are any."""
 
     def __init__(
         self,
@@ -22,7 +22,6 @@ class Objective:
         counts_N: npt.NDArray[np.int64],
         is_natural_N: npt.NDArray[np.bool_],
         auxiliary_NA: npt.NDArray[np.float32],
-        words_NW: npt.NDArray[np.float32],
         taught_NK: npt.NDArray[np.float32] | None = None,
     ) -> None:
         self.targets_NK = targets_BK(
@@ -37,21 +36,13 @@ class Objective:
         self._log_shifts_NK = log_shifts_NK(self.targets_NK, torch.from_numpy(is_natural_N))
         self._auxiliary_NA = torch.from_numpy(auxiliary_NA)
         self._auxiliary_weight = recipe.training.auxiliary_weight
-        self._words_NW = torch.from_numpy(words_NW)
-        self._words_weight = recipe.training.words_weight
         self._taught_NK = None if taught_NK is None else torch.from_numpy(taught_NK)
         self._teacher_share = recipe.training.teacher_share
 
-    def loss(self, log_probs_BK: Tensor, beside_BX: Tensor, places_B: Tensor) -> Tensor:
-        """The loss of a network's answers for the photos at `places_B`: counts, and A + W values beside them."""
-        device = log_probs_BK.device
-        num_values = self._auxiliary_NA.shape[1]
-        told_BA, logits_BW = beside_BX[:, :num_values], beside_BX[:, num_values:]
-        return (
-            self._count_loss(log_probs_BK, places_B)
-            + self._auxiliary_weight * auxiliary_loss(told_BA, self._auxiliary_NA[places_B].to(device))
-            + self._words_weight * words_loss(logits_BW, self._words_NW[places_B].to(device))
-        )
+    def loss(self, log_probs_BK: Tensor, told_BA: Tensor, places_B: Tensor) -> Tensor:
+        """The loss of a network's answers for the photos at `places_B`: counts, and A values beside them."""
+        known_BA = self._auxiliary_NA[places_B].to(log_probs_BK.device)
+        return self._count_loss(log_probs_BK, places_B) + self._auxiliary_weight * auxiliary_loss(told_BA, known_BA)
 
     def _count_loss(self, log_probs_BK: Tensor, places_B: Tensor) -> Tensor:
         device = log_probs_BK.device
@@ -119,10 +110,3 @@ def auxiliary_loss(told_BA: Tensor, known_BA: Tensor) -> Tensor:
     is_known_BA = ~known_BA.isnan()
     distance_BA = F.smooth_l1_loss(told_BA, known_BA.nan_to_num(), reduction="none")
     return (distance_BA * is_known_BA).sum() / is_known_BA.sum().clamp_min(1)
-
-
-def words_loss(logits_BW: Tensor, known_BW: Tensor) -> Tensor:
-    """Binary cross-entropy of the words of the photos that have any, for each word that is there; 0 where none is."""
-    is_known_BW = ~known_BW.isnan()
-    entropy_BW = F.binary_cross_entropy_with_logits(logits_BW, known_BW.nan_to_num(), reduction="none")
-    return (entropy_BW * is_known_BW).sum() / known_BW.nansum().clamp_min(1)

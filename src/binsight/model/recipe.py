@@ -80,12 +80,6 @@ class Model(Section):
         description="Columns of numbers that the network learns beside the count, as their standardised logarithm, where "
         "a photo has them: item_lines, items_volume and largest_item come with records. Not part of a bundle.",
     )
-    auxiliary_words: int = Field(
-        0,
-        ge=0,
-        description="So many of the most frequent words of items' names are learnt beside the count: whether each is in "
-        "the record (column item_words, which comes with records). Not part of a bundle.",
-    )
     flip_average: bool = Field(True, description="Average the answers for a photo and its mirror image.")
 
     @property
@@ -106,6 +100,10 @@ class Augment(Section):
     colour: float = Field(0.15, ge=0, lt=1, description="Per-channel gain between 1 - c and 1 + c.")
     blur: Share = Field(0.2, description="Share of photos blurred as a moving camera or a soft lens does.")
     noise: float = Field(0.05, ge=0, le=1, description="Sensor noise, standard deviation at most.")
+    jpeg: Share = Field(
+        0.0,
+        description="Share of photos saved again as JPEG, of a quality from 30 to 95 and at up to twice the size.",
+    )
 
 
 class Training(Section):
@@ -119,7 +117,6 @@ class Training(Section):
     auxiliary_weight: float = Field(
         0.3, ge=0, description="Weight of the auxiliary values beside the count, in the loss."
     )
-    words_weight: float = Field(0.1, ge=0, description="Weight of the items' words beside the count, in the loss.")
     teachers: tuple[Path, ...] = Field(
         (), description="Runs or bundles whose mean estimate for each photo is learnt beside its record."
     )

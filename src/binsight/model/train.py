@@ -119,7 +119,6 @@ class Trainer:
             photos.counts,
             photos.is_natural,
             photos.auxiliary_NA(recipe.model.auxiliary),
-            photos.words_NW(recipe.model.auxiliary_words),
             taught_NK(folder),
         )
         torch.manual_seed(recipe.seed)
@@ -183,6 +182,7 @@ class Trainer:
             self.train_photos.pixels,
             self.recipe.data.preprocessing,
             list(order[position.batch :]),
+            jpeg=self.recipe.augment.jpeg,
             workers=training.workers,
             pin_memory=self.fabric.device.type == "cuda",
         )
@@ -208,11 +208,11 @@ class Trainer:
         images_BCHW = augment(images_BCHW, recipe.augment)
         if recipe.training.channels_last:
             images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
-        log_probs_BK, beside_BX = self.network.forward_all(images_BCHW)
+        log_probs_BK, told_BA = self.network.forward_all(images_BCHW)
         if position.epoch == position.batch == 0:
             for finding in first_weights_findings(self.bare_network, log_probs_BK.detach()):
                 self.say(f"health: {finding.sentence}")
-        loss = self.objective.loss(log_probs_BK, beside_BX, places_B)
+        loss = self.objective.loss(log_probs_BK, told_BA, places_B)
         value = float(loss.detach())
         if not np.isfinite(value):
             raise GateFailed(
