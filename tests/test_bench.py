@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,3 +75,21 @@ def test_the_counter_is_measured_against_the_original_network() -> None:
     assert (found["ours"], found["other"], found["goal"], found["aim"]) == ("Counter", "ResNet34", "≥ 3.0", 8.0)
     assert min(found["ours_median"], found["other_median"]) > 0
     assert ended.returncode == (0 if found["met"] else 1)
+
+
+def test_a_learning_curve_goes_on_by_the_law_that_it_follows() -> None:
+    from bench.learning_curve import every_doubling, foretell, power
+
+    nums = np.array([1000.0, 2000.0, 8000.0])
+    assert every_doubling(nums, np.array([0.30, 0.33, 0.39]), 16000) == pytest.approx(0.42)
+    assert power(nums, 1 - nums**-0.1, 64000) == pytest.approx(1 - 64000**-0.1)
+    # Ten photos of each chain, so many right in each run; the first score alone is not asked about the last chain.
+    right = np.zeros((3, 4, 200))
+    for run, share in enumerate((3, 4, 6)):
+        right[run] = np.tile(np.arange(10) < share, 20)
+    right[:, 0, 190:] = np.nan
+    rows = foretell(nums, right, [f"chain {n // 10}" for n in range(200)], num_draws=50)
+    assert rows[0]["measured"] == pytest.approx([0.3, 0.4, 0.6]) == rows[3]["measured"]
+    value, low, high = rows[0]["foretold"][0]["every_doubling"]
+    assert low == pytest.approx(value) == pytest.approx(high), "every chain is like every other"
+    assert value == pytest.approx(0.3 + 0.1 * np.log2(100), abs=1e-6)
