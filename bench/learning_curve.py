@@ -28,6 +28,8 @@ Floats = npt.NDArray[np.float64]
 FORETOLD = (100_000, 325_000)
 """Photos: a round number, and what the best published network for these photos learnt from."""
 NUM_DRAWS = 1000
+SHORT = ("1–5", "1–5, told", "0–5, told", "all")
+"""The scores, in a plot."""
 SCORES = (
     "1–5 listed, any answer",
     "1–5 listed, told the range",
@@ -57,12 +59,10 @@ def main() -> None:
     for row in rows:
         print(json.dumps(row) if args.json else as_text(row))
     if args.plot:
+        xs = [*nums_R, *FORETOLD]
         series = {
-            str(row["score"]): (
-                [*nums_R, *FORETOLD],
-                [*row["measured"], *[law["power"][0] for law in row["foretold"]]],
-            )
-            for row in rows
+            name: (xs, [*row["measured"], *(entry["power"][0] for entry in row["foretold"])])
+            for name, row in zip(SHORT, rows, strict=True)
         }
         figure = lines(series, xlabel="training photos (the last two foretold)", ylabel="share exact")
         figure.axes[0].set_xscale("log")
