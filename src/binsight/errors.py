@@ -11,6 +11,7 @@ BinsightError
 │   ├── UnknownType                   a request in a form that the service does not take
 │   ├── NotOffered                    a request for an answer in a form that the service does not give
 │   ├── TooLarge                      a request with more bytes than the service reads
+│   ├── TooSlow                       a request that does not arrive in time
 │   └── BadCertificate                a certificate that is damaged, or claims more than its own numbers carry
 ├── MissingObject (FileNotFoundError) a file, object or bucket that is not there
 │   └── MissingStore                  the bucket or folder itself, so that asking it for more is pointless
@@ -18,9 +19,11 @@ BinsightError
 ├── StorageFailure (OSError)          a disk or an object store that failed
 │   └── AccessRefused                 a store that answers, but does not let this user at the object
 ├── NotAllowed                        what the service's settings do not let this request do
+│   └── UnknownCaller                 a request without a key that opens the service
 ├── ServiceBusy                       the service cannot answer now; the request was in order
 │   ├── NotReady                      it starts or ends
-│   ├── Overloaded                    its queue is full
+│   ├── Overloaded                    its queue or its memory is full
+│   │   └── TooMany                   more than the caller's key may send in this time
 │   └── TooLate                       the answer would come after the deadline
 ├── ChangedMeanwhile                  somebody else changed what this was decided on
 ├── GateFailed                        the work was done, and its result does not pass
@@ -79,6 +82,10 @@ class TooLarge(BadInput):
     """A request with more bytes than the service reads."""
 
 
+class TooSlow(BadInput):
+    """A request that does not arrive in time."""
+
+
 class BadCertificate(BadInput):
     """A certificate that is damaged, or claims more than its own numbers carry."""
 
@@ -113,6 +120,10 @@ class NotAllowed(BinsightError):
     """What the service's settings do not let this request do."""
 
 
+class UnknownCaller(NotAllowed):
+    """A request without a key that opens the service."""
+
+
 class ServiceBusy(BinsightError):
     """The service cannot answer now; the same request may be sent again."""
 
@@ -122,11 +133,15 @@ class NotReady(ServiceBusy):
 
 
 class Overloaded(ServiceBusy):
-    """The queue is full. `retry_after` is in seconds: until then it has probably been worked off."""
+    """The queue or the memory is full. `retry_after` is in seconds: until then it has probably been worked off."""
 
     def __init__(self, message: str, *, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class TooMany(Overloaded):
+    """More than the caller's key may send in this time."""
 
 
 class TooLate(ServiceBusy):

@@ -5,9 +5,11 @@ store's own variables (`AWS_ACCESS_KEY_ID`, …), which the storage library read
 """
 
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -38,11 +40,32 @@ class Settings(BaseSettings):
     )
     allowed_links: tuple[str, ...] = Field(
         (),
-        description="Where the service may read photos that are sent as links: s3://BUCKET/ or s3://BUCKET/PREFIX/, as "
-        "a JSON list. Nowhere by default.",
+        description="Where the service may read photos that are sent as links: s3://BUCKET/, s3://BUCKET/PREFIX/ or "
+        "https://HOST/PREFIX/, as a JSON list. Nowhere by default.",
     )
     max_request_bytes: int = Field(
         64 * 1024 * 1024, gt=0, description="A request to the service with a larger body is refused unread."
+    )
+    max_bytes_together: int = Field(
+        256 * 1024 * 1024,
+        gt=0,
+        description="Requests and linked photos that the service holds at once, in bytes; beyond, it answers 503 before it "
+        "reads more. One request of the largest size is always let in.",
+    )
+    body_within_s: float = Field(
+        30, gt=0, description="Seconds that a request's body may take to arrive; a slower one is answered 408."
+    )
+    access: Literal["keys", "open"] | None = Field(
+        None,
+        description="Who may use the service: `keys`, whoever has a key (binsight keys add); `open`, whoever reaches it, "
+        "where something in front decides, as SageMaker does. By default open to this machine alone, and elsewhere "
+        "keys.",
+    )
+    open_metrics: bool = Field(False, description="Let /metrics be read without a key.")
+    trusted_proxies: tuple[str, ...] = Field(
+        (),
+        description="Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, as a JSON "
+        "list. None by default.",
     )
     max_request_photos: int = Field(32, gt=0, description="Photos in one request to the service, at most.")
     queue_photos: int = Field(
@@ -54,6 +77,13 @@ class Settings(BaseSettings):
     drain_within_s: float = Field(
         25, gt=0, description="Seconds that the service gives requests under way when it is asked to end."
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            ip_network(address)  # a name, or a typing error, would be trusted by nobody and missed by nobody
+        return value
 
 
 @cache

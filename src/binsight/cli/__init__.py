@@ -49,6 +49,7 @@ COMMANDS = {
         "binsight.cli.serve:serve",
         "Answer counts over HTTP: SageMaker's contract, /v1 for integrators, /v2.",
     ),
+    "keys": ("binsight.cli.keys:keys", "Give, renew and take away keys to the service."),
     "models": ("binsight.cli.models:models", "Register models, and say which one is in use."),
     "data": ("binsight.cli.data:data", "Fetch, inspect and prepare photos and records; find doubtful ones."),
     "train": ("binsight.cli.train:train", "Train a network by a recipe: a run folder."),

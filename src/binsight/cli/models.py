@@ -1,6 +1,5 @@
 """`binsight models register | list | promote | rollback`."""
 
-import getpass
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from binsight.cli import LazyGroup
-from binsight.cli.options import json_option, print_json, require_extra
+from binsight.cli.options import json_option, print_json, require_extra, who
 from binsight.errors import BadInput
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def register(bundle: Path, as_json: bool) -> None:
     registered it and when. Registering it again changes nothing.
     """
     registry = _registry()
-    added = registry.register(bundle, by=_who())
+    added = registry.register(bundle, by=who())
     if as_json:
         print_json(asdict(added))
     else:
@@ -83,7 +82,7 @@ def promote(version: str, alias: str, reason: str, expect: str | None, as_json: 
     if expect is not None and (seen.version if seen else "none") != expect:
         where = f"points at {seen.version}" if seen else "points nowhere"
         raise BadInput(f"{alias} {where}, not at {expect}; look again, then repeat")
-    _tell(registry.point(alias, registry.resolve(version), by=_who(), reason=reason, seen=seen), as_json)
+    _tell(registry.point(alias, registry.resolve(version), by=who(), reason=reason, seen=seen), as_json)
 
 
 @click.command()
@@ -95,7 +94,7 @@ def rollback(alias: str, reason: str, as_json: bool) -> None:
 
     The result is the alias at its version of before, and a row in the ledger. A second time brings it back.
     """
-    _tell(_registry().roll_back(alias, by=_who(), reason=reason or "rolled back"), as_json)
+    _tell(_registry().roll_back(alias, by=who(), reason=reason or "rolled back"), as_json)
 
 
 def _registry() -> "Registry":
@@ -105,14 +104,6 @@ def _registry() -> "Registry":
     registry = Registry.open()
     click.get_current_context().call_on_close(registry.close)
     return registry
-
-
-def _who() -> str:
-    """The user who runs the command, for the record."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return "unknown"
 
 
 def _tell(pointed: "Pointed", as_json: bool) -> None:

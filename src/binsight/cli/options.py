@@ -1,5 +1,6 @@
 """Options that commands share, and how results are printed."""
 
+import getpass
 import json
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ json_option: Callable[[Any], Any] = click.option(
 
 MODULES = {
     "ledger": ("sqlalchemy", "alembic"),
-    "serve": ("fastapi", "uvicorn", "prometheus_client", "python_multipart"),
+    "serve": ("fastapi", "uvicorn", "httpcore", "prometheus_client", "python_multipart"),
     "data": ("imagehash", "matplotlib", "pyarrow", "scipy"),
     "train": ("torch", "timm", "lightning_fabric", "onnxscript", "safetensors", "tomli_w", "pyarrow", "matplotlib"),
 }
@@ -31,6 +32,14 @@ def require_extra(extra: str, what: str) -> None:
     """Raise `MissingExtra` before any work where the libraries of an extra are not there; imports none of them."""
     if any(find_spec(module) is None for module in MODULES[extra]):
         raise MissingExtra(what, extra=extra)
+
+
+def who() -> str:
+    """The user who runs the command, for the record."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
 
 
 def print_json(value: Any) -> None:

@@ -17,6 +17,14 @@ from binsight.errors import BadInput
     metavar="ALIAS",
     help="Count with the bundle that the registry calls so, `champion` for one, and change over when that changes.",
 )
+@click.option(
+    "--keys/--no-keys",
+    default=None,
+    help="Ask every caller for a key, or let whoever reaches the service use it.  [default: no keys for this machine "
+    "alone, else keys]",
+)
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM) to answer over https with.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's key (PEM).")
 @click.option("--lanes", type=click.IntRange(1, 256), help="Photos in work at once.  [default: one a core]")
 @click.option(
     "--only",
@@ -25,21 +33,55 @@ from binsight.errors import BadInput
     help="Leave the rest out. There is nothing but counting yet, so that this changes nothing.",
 )
 @json_option
-def serve(host: str, port: int, model: Path | None, follow: str | None, lanes: int | None, as_json: bool) -> None:
+def serve(
+    host: str,
+    port: int,
+    model: Path | None,
+    follow: str | None,
+    keys: bool | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    lanes: int | None,
+    as_json: bool,
+) -> None:
     """Answer counts over HTTP: SageMaker's contract, /v1 for integrators, /v2.
 
     The result is a service at HOST:PORT. POST a photo to /v1/count, or a photo and its record to /v1/verify; /docs
     describes every endpoint. /ping answers 200 once the model is loaded and warm. Where the queue is full, the answer is
     503 and says when to try again. SIGTERM and Ctrl-C let requests under way be finished.
 
+    At an address that others can reach, callers need a key (binsight keys add) unless --no-keys says that something in
+    front of the service decides who may ask.
+
     A line for each request is logged on standard error, with --json as a JSON line.
     """
     require_extra("serve", "the counting service")
     if model and follow:
         raise BadInput("--model and --follow exclude each other; give one of them")
+    if (tls_cert is None) != (tls_key is None):
+        raise BadInput("a certificate and its key belong together; give both --tls-cert and --tls-key")
     from binsight.service.app import make_app
     from binsight.service.logs import log_to_stderr
     from binsight.service.server import serve as serve_app
 
+    demanded = _demands_keys(host, keys)
     log_to_stderr(as_json=as_json)
-    serve_app(make_app(model, follow=follow, num_lanes=lanes), host=host, port=port)
+    app = make_app(model, follow=follow, num_lanes=lanes, keys=demanded)
+    serve_app(app, host=host, port=port, tls=(tls_cert, tls_key) if tls_cert and tls_key else None)
+
+
+def _demands_keys(host: str, keys: bool | None) -> bool:
+    """By the option, else by the setting, else by who can reach the address. Raises `BadInput` where that is unsafe."""
+    from binsight.service.access import demands_keys
+    from binsight.settings import settings
+    from binsight.storage.ledger import ApiKeys, Ledger
+
+    def has_keys() -> bool:
+        known = ApiKeys(Ledger.open(settings().ledger))
+        try:
+            return bool(known.not_revoked())
+        finally:
+            known.close()
+
+    access = settings().access if keys is None else ("keys" if keys else "open")
+    return demands_keys(host=host, access=access, has_keys=has_keys)

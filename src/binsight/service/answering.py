@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from binsight.errors import BadInput, BinsightError, TooLate
 from binsight.service.answers import Answer, ErrorAnswer, answer_for, error_for
+from binsight.service.bodies import ClientLeft, Held
 from binsight.service.lanes import Counted, Lanes
 from binsight.service.links import Links
 from binsight.service.metrics import Metrics
@@ -16,10 +17,6 @@ from binsight.service.photos import Asked, Order
 
 _WATCH_EVERY_S = 0.25
 """How often a waiting request looks whether its client is still there."""
-
-
-class ClientLeft(Exception):
-    """Nobody waits for the answer any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +55,9 @@ class Answering:
         return answer
 
     async def _results(self, request: Request, order: Order) -> list[Counted | Exception]:
-        photos = await asyncio.gather(*(self._photo(asked) for asked in order.asked))
+        if request.state.key is not None:
+            request.app.state.rates.take(request.state.key, len(order.asked))
+        photos = await asyncio.gather(*(self._photo(asked, request.state.held) for asked in order.asked))
         good = [(f"photo {place}", photo) for place, photo in enumerate(photos) if isinstance(photo, bytes)]
         futures = self.lanes.submit(good, within=self.within, read_labels=order.read_labels)
         counted = iter(await self._watched(request, futures))
@@ -67,13 +66,15 @@ class Answering:
             self.metrics.photos.labels("failed" if isinstance(result, Exception) else "counted").inc()
         return results
 
-    async def _photo(self, asked: "Asked | BadInput") -> bytes | Exception:
+    async def _photo(self, asked: "Asked | BadInput", held: Held) -> bytes | Exception:
         if isinstance(asked, BadInput):
             return asked
         if asked.link is None:
             return asked.photo or b""
         try:
-            return await asyncio.wait_for(self.links.read(asked.link), self.within)
+            photo = await asyncio.wait_for(self.links.read(asked.link), self.within)
+            held.take(len(photo))
+            return photo
         except TimeoutError:
             return TooLate("the link was not read in time; try again later")
         except BinsightError as error:

@@ -19,6 +19,9 @@ from binsight.errors import (
     StorageFailure,
     TooLarge,
     TooLate,
+    TooMany,
+    TooSlow,
+    UnknownCaller,
     UnknownType,
 )
 from binsight.service.lanes import Counted
@@ -105,16 +108,19 @@ def answer_for(counted: Counted, *, request_id: str, expected: int | None) -> An
 
 
 STATUS: tuple[tuple[type[Exception], int, str], ...] = (
+    (UnknownCaller, 401, "unknown_caller"),
     (NotAllowed, 403, "not_allowed"),
     (AccessRefused, 403, "access_refused"),
     (MissingObject, 404, "not_found"),
     (TooLate, 504, "too_late"),
+    (TooMany, 429, "too_many"),
     (Overloaded, 503, "overloaded"),
     (ServiceBusy, 503, "not_ready"),
     (StorageFailure, 502, "storage_failed"),
     (UnknownType, 415, "unknown_type"),
     (NotOffered, 406, "not_offered"),
     (TooLarge, 413, "too_large"),
+    (TooSlow, 408, "too_slow"),
     (BadInput, 400, "bad_input"),
 )
 """HTTP status and code of each kind of error; the first that fits."""
@@ -144,7 +150,9 @@ def _detail(code: str, text: str, request_id: str) -> ErrorAnswer:
 
 
 def error_headers(error: Exception) -> dict[str, str]:
-    """Headers beside the error: when to try again."""
+    """Headers beside the error: when to try again, or how to say who asks."""
+    if isinstance(error, UnknownCaller):
+        return {"WWW-Authenticate": 'Bearer realm="binsight"'}
     if isinstance(error, Overloaded):
         return {"Retry-After": str(error.retry_after)}
     return {"Retry-After": "5"} if isinstance(error, ServiceBusy) and not isinstance(error, TooLate) else {}

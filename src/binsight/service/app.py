@@ -1,7 +1,7 @@
 """The app: the endpoints of SageMaker, of integrators and of the Open Inference Protocol, in front of one set of lanes.
 
 ```
-request ─▶ request id, body limit, metrics ─▶ endpoint ─▶ Answering ─▶ Lanes ─▶ answer, or the one error shape
+request ─▶ Bodies ─▶ Around: id, metrics ─▶ Access ─▶ endpoint ─▶ Answering ─▶ Lanes ─▶ answer, or the one error shape
 ```
 """
 
@@ -23,14 +23,18 @@ from binsight.counting.bundle import available_cores
 from binsight.counting.registry import Registry
 from binsight.errors import BinsightError
 from binsight.service import inference_protocol, integrators, sagemaker
-from binsight.service.answering import Answering, ClientLeft
+from binsight.service.access import OPEN_PATHS, Access
+from binsight.service.answering import Answering
 from binsight.service.answers import ErrorAnswer, ErrorDetail, error_for, error_headers
+from binsight.service.bodies import Bodies, ClientLeft, Room
 from binsight.service.describe import describe
 from binsight.service.follow import Follower, first_served
+from binsight.service.keys import KnownKeys
 from binsight.service.lanes import Lanes, Served
 from binsight.service.links import Links
 from binsight.service.metrics import Metrics
 from binsight.service.middleware import Around
+from binsight.service.rates import Rates
 from binsight.settings import Settings, settings
 
 log = logging.getLogger(__name__)
@@ -45,9 +49,11 @@ def make_app(
     follow: str | None = None,
     num_lanes: int | None = None,
     chosen: Settings | None = None,
+    keys: bool | None = None,
 ) -> FastAPI:
     """The app in front of a bundle (default: the one that `binsight count` takes), or of what an alias names.
 
+    `keys` says whether callers need keys; by default they do where the settings demand it (`access`), and not else.
     It loads and warms the bundle once it runs, and answers `/ping` with 503 until then. `app.state` holds `lanes`
     and `metrics`, and `failure` where the bundle could not be taken into service; `on_failure` is called then.
     Raises `MissingObject` or `BadBundle` for a folder that is no whole bundle.
@@ -62,6 +68,8 @@ def make_app(
     app.state.settings, app.state.metrics = chosen, metrics
     app.state.answering = app.state.lanes = app.state.follower = app.state.failure = None
     app.state.on_failure = lambda: None
+    app.state.demands_keys = chosen.access == "keys" if keys is None else keys
+    app.state.known_keys, app.state.rates = None, Rates()
     metrics.gauge("binsight_queue_photos", "Photos that wait for a lane.", lambda: _lanes(app, "num_waiting"))
     metrics.gauge("binsight_queue_age_seconds", "Wait of the oldest of them.", lambda: _lanes(app, "oldest_wait"))
     metrics.gauge("binsight_ready", "1 while photos are taken.", lambda: _lanes(app, "is_ready"))
@@ -69,9 +77,22 @@ def make_app(
         app.include_router(router)
     for kind in (BinsightError, HTTPException, ClientLeft, Exception):
         app.add_exception_handler(kind, _answer_error)
-    app.add_middleware(Around, metrics=metrics, most=chosen.max_request_bytes)
+    _surround(app, chosen, metrics)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app
+
+
+def _surround(app: FastAPI, chosen: Settings, metrics: Metrics) -> None:
+    """What every request passes; the last added is the outermost."""
+    app.add_middleware(
+        Access,
+        known=(lambda: app.state.known_keys) if app.state.demands_keys else None,
+        open_paths=OPEN_PATHS | ({"/metrics"} if chosen.open_metrics else set()),
+        answer_error=_answer_error,
+    )
+    app.add_middleware(Around, metrics=metrics)
+    room = Room(max(chosen.max_bytes_together, chosen.max_request_bytes))
+    app.add_middleware(Bodies, most=chosen.max_request_bytes, room=room, within=chosen.body_within_s)
 
 
 def _lanes(app: FastAPI, name: str) -> float:
@@ -88,6 +109,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.wait([loading])
         if app.state.follower:
             await asyncio.to_thread(app.state.follower.stop)
+        if app.state.known_keys:
+            await asyncio.to_thread(app.state.known_keys.stop)
         if app.state.lanes:
             await asyncio.to_thread(app.state.lanes.close, within=app.state.settings.drain_within_s)
 
@@ -96,6 +119,7 @@ def _load(app: FastAPI) -> None:
     state, chosen = app.state, app.state.settings
     started = time.monotonic()
     try:
+        state.known_keys = KnownKeys.open(chosen.ledger) if state.demands_keys else None
         registry = Registry.open(chosen.ledger, chosen.bundles) if state.follow else None
         served = first_served(registry, state.follow) if registry else Served.load(state.bundle)
         lanes = Lanes(

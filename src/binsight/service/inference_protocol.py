@@ -12,11 +12,13 @@ from starlette.responses import JSONResponse, Response
 
 from binsight import __version__
 from binsight.errors import BadInput, MissingObject
+from binsight.service.access import needs
 from binsight.service.answers import Answer
 from binsight.service.lanes import Served
 from binsight.service.photos import Order as PhotoOrder
 from binsight.service.photos import PhotoInput, asked_in_json, checked
 from binsight.service.sagemaker import answering_of
+from binsight.storage.ledger.api_keys import COUNT, READ
 
 REQUEST_BODY: dict[str, Any] = {
     "requestBody": {
@@ -44,7 +46,7 @@ class InferRequest(BaseModel):
     inputs: list[InferInput] = Field(min_length=1, max_length=1)
 
 
-@router.get("")
+@router.get("", dependencies=[needs(READ)])
 async def server() -> dict[str, Any]:
     """What this server is."""
     return {"name": "binsight", "version": __version__, "extensions": []}
@@ -64,8 +66,8 @@ async def ready(request: Request) -> JSONResponse:
     return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
 
-@router.get("/models/{name}")
-@router.get("/models/{name}/versions/{version}")
+@router.get("/models/{name}", dependencies=[needs(READ)])
+@router.get("/models/{name}/versions/{version}", dependencies=[needs(READ)])
 async def model(request: Request, name: str, version: str | None = None) -> dict[str, Any]:
     """The model's inputs and outputs."""
     served = _served(request, name, version)
@@ -82,16 +84,16 @@ async def model(request: Request, name: str, version: str | None = None) -> dict
     }
 
 
-@router.get("/models/{name}/ready")
-@router.get("/models/{name}/versions/{version}/ready")
+@router.get("/models/{name}/ready", dependencies=[needs(READ)])
+@router.get("/models/{name}/versions/{version}/ready", dependencies=[needs(READ)])
 async def model_ready(request: Request, name: str, version: str | None = None) -> Response:
     """Whether this model takes photos."""
     _served(request, name, version)
     return await ready(request)
 
 
-@router.post("/models/{name}/infer", openapi_extra=REQUEST_BODY)
-@router.post("/models/{name}/versions/{version}/infer", openapi_extra=REQUEST_BODY)
+@router.post("/models/{name}/infer", openapi_extra=REQUEST_BODY, dependencies=[needs(COUNT)])
+@router.post("/models/{name}/versions/{version}/infer", openapi_extra=REQUEST_BODY, dependencies=[needs(COUNT)])
 async def infer(request: Request, name: str, version: str | None = None) -> dict[str, Any]:
     """Estimates for the photos; the first that cannot be counted fails the request."""
     served = _served(request, name, version)

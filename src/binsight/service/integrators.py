@@ -10,14 +10,16 @@ from starlette.responses import Response
 
 from binsight.decision.certificate import Certificate
 from binsight.errors import BadInput
+from binsight.service.access import needs
 from binsight.service.answers import Answer, Answers, ErrorAnswer
 from binsight.service.photos import JSON_TYPE, Asked, read_order
 from binsight.service.sagemaker import REQUEST_BODY, answering_of, respond
+from binsight.storage.ledger.api_keys import COUNT, READ
 
 router = APIRouter(prefix="/v1", tags=["Binsight"])
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorAnswer} for status in (400, 403, 404, 413, 415, 502, 503, 504)
+    status: {"model": ErrorAnswer} for status in (400, 401, 403, 404, 408, 413, 415, 429, 502, 503, 504)
 }
 
 
@@ -37,7 +39,13 @@ class Models(BaseModel):
     models: list[ModelAnswer]
 
 
-@router.post("/count", response_model=Answer | Answers, responses=ERRORS, openapi_extra=REQUEST_BODY)
+@router.post(
+    "/count",
+    response_model=Answer | Answers,
+    responses=ERRORS,
+    openapi_extra=REQUEST_BODY,
+    dependencies=[needs(COUNT)],
+)
 async def count(request: Request) -> Response:
     """Count one photo or several, as bytes, JSON, files of a form, or links."""
     answering = answering_of(request)
@@ -45,7 +53,13 @@ async def count(request: Request) -> Response:
     return await respond(request, answering, order, JSON_TYPE)
 
 
-@router.post("/verify", response_model=Answer | Answers, responses=ERRORS, openapi_extra=REQUEST_BODY)
+@router.post(
+    "/verify",
+    response_model=Answer | Answers,
+    responses=ERRORS,
+    openapi_extra=REQUEST_BODY,
+    dependencies=[needs(COUNT)],
+)
 async def verify(request: Request) -> Response:
     """Count, and say of each photo's record (`expected`, in the JSON or as `?expected=3`) whether it is verified."""
     answering = answering_of(request)
@@ -56,7 +70,7 @@ async def verify(request: Request) -> Response:
     return await respond(request, answering, replace(order, asked=asked), JSON_TYPE)
 
 
-@router.get("/models", responses=ERRORS)
+@router.get("/models", responses=ERRORS, dependencies=[needs(READ)])
 async def models(request: Request) -> Models:
     """The bundle that answers, its certificate and its figures."""
     served = answering_of(request).lanes.served

@@ -1,14 +1,30 @@
-"""Photos by link: `s3://` alone, and of that what the settings allow. Links are how such services are broken into."""
+"""Photos by link: `s3://`, and `https://` where it is switched on, of each what the settings allow.
+
+Links are how such services are broken into.
+"""
+
+import asyncio
 
 from binsight.errors import BadInput, BadPhoto, MissingObject, NotAllowed
+from binsight.service.https_links import HttpsLinks
 from binsight.storage.objects import open_store
+
+_AT_ONCE = 8
+"""Linked photos that are read at the same time."""
 
 
 class Links:
-    """Reads linked photos from the prefixes that are allowed: `s3://BUCKET/` or `s3://BUCKET/PREFIX/`."""
+    """Reads linked photos from the prefixes that are allowed: `s3://BUCKET/`, `s3://BUCKET/PREFIX/`, `https://HOST/`, …"""
 
-    def __init__(self, allowed: tuple[str, ...], *, max_bytes: int, anonymous: bool = False) -> None:
-        """Raises `BadInput` for a prefix that is not one."""
+    def __init__(
+        self, allowed: tuple[str, ...], *, max_bytes: int, anonymous: bool = False, https: HttpsLinks | None = None
+    ) -> None:
+        """`https` reads the links of its kind; by default what is allowed of them. Raises `BadInput` for a prefix that
+        is not one."""
+        over_https = tuple(prefix for prefix in allowed if prefix.startswith("https://"))
+        self._https = https or (HttpsLinks(over_https, max_bytes=max_bytes) if over_https else None)
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        allowed = tuple(prefix for prefix in allowed if prefix not in over_https)
         for prefix in allowed:
             _parts(prefix)
             if not prefix.endswith("/"):
@@ -19,8 +35,14 @@ class Links:
         """The bytes of a linked photo.
 
         Raises `BadInput` for a link that is none, `NotAllowed` for one outside of the allowed prefixes, `BadPhoto`
-        for an object that is too large (before it is read), and as `Objects.read_async` does.
+        for an object that is too large (before it is read), and as `Objects.read_async` and `HttpsLinks.read` do.
         """
+        async with self._turns:
+            if self._https and link.startswith("https://"):
+                return await self._https.read(link)
+            return await self._read_s3(link)
+
+    async def _read_s3(self, link: str) -> bytes:
         bucket, name = _parts(link)
         if not name or name.endswith("/"):
             raise BadInput(f"{_shown(link)} names no object; give s3://BUCKET/NAME")
@@ -40,7 +62,7 @@ def _parts(link: str) -> tuple[str, str]:
     scheme, separator, rest = link.partition("://")
     if not separator or scheme.lower() != "s3":
         raise BadInput(
-            f"{_shown(link)} is no link that this service follows; only s3:// is, or send the photo itself"
+            f"{_shown(link)} is no link that this service follows; send one that begins with s3://, or the photo itself"
         )
     bucket, _, name = rest.partition("/")
     plain = link.isascii() and link.isprintable() and not set("\\\\?#@%") & set(link)

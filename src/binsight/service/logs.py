@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 
-REQUEST_FIELDS = ("request_id", "method", "endpoint", "status", "seconds")
+REQUEST_FIELDS = ("request_id", "method", "endpoint", "status", "seconds", "client", "key")
 """What a line about a request carries beside its message."""
 
 

@@ -11,10 +11,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from binsight.errors import NotOffered, NotReady
+from binsight.service.access import needs
 from binsight.service.answering import Answering
 from binsight.service.answers import Answer, Answers, ErrorAnswer
 from binsight.service.middleware import INFERENCE_ID
 from binsight.service.photos import IMAGE_TYPES, JSON_TYPE, LINES_TYPE, Order, as_lines, content_type, read_order
+from binsight.storage.ledger.api_keys import COUNT, READ
 
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 MAX_PAYLOAD_MB = 6
@@ -58,7 +60,9 @@ async def ping(request: Request) -> Response:
     return Response(status_code=200 if lanes is not None and lanes.is_ready else 503)
 
 
-@router.post("/invocations", response_model=Answer | Answers, openapi_extra=REQUEST_BODY)
+@router.post(
+    "/invocations", response_model=Answer | Answers, openapi_extra=REQUEST_BODY, dependencies=[needs(COUNT)]
+)
 async def invocations(request: Request) -> Response:
     """Count the photos of a request; with several, `results` holds an answer or an error for each."""
     answering = answering_of(request)
@@ -71,7 +75,7 @@ async def invocations(request: Request) -> Response:
     return response
 
 
-@router.get("/execution-parameters")
+@router.get("/execution-parameters", dependencies=[needs(READ)])
 async def execution_parameters(request: Request) -> dict[str, int | str]:
     """What a batch transform may send."""
     return {
@@ -81,7 +85,7 @@ async def execution_parameters(request: Request) -> dict[str, int | str]:
     }
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, dependencies=[needs(READ)])
 async def metrics(request: Request) -> Response:
     """For Prometheus."""
     return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -2,12 +2,14 @@
 
 import logging
 import signal
+import ssl
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
-from binsight.errors import GateFailed, StorageFailure
+from binsight.errors import BadInput, GateFailed, StorageFailure
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +33,13 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(app: FastAPI, *, host: str, port: int) -> None:
+def serve(app: FastAPI, *, host: str, port: int, tls: tuple[Path, Path] | None = None) -> None:
     """Answer at `host`:`port` until SIGTERM or Ctrl-C; requests under way are finished first.
 
-    Raises `StorageFailure` where the address cannot be had, `GateFailed` where the bundle cannot be taken into service.
+    `tls` is the certificate's file and its key's, for https. Raises `BadInput` where they cannot be used,
+    `StorageFailure` where the address cannot be had, `GateFailed` where the bundle cannot be taken into service.
     """
+    proxies = app.state.settings.trusted_proxies
     config = uvicorn.Config(
         app,
         host=host,
@@ -46,7 +50,13 @@ def serve(app: FastAPI, *, host: str, port: int) -> None:
         timeout_graceful_shutdown=int(app.state.settings.drain_within_s) or None,
         timeout_keep_alive=75,  # longer than the 60 s of the load balancers in front
         lifespan="on",
+        ssl_certfile=tls and tls[0],
+        ssl_keyfile=tls and str(tls[1]),
+        ssl_keyfile_password="" if tls else None,  # or OpenSSL would ask for it on the terminal, and wait
+        proxy_headers=bool(proxies),  # uvicorn's own default believes whatever runs on this machine
+        forwarded_allow_ips=list(proxies),
     )
+    _check_tls(config, tls)
     try:
         socket = config.bind_socket()
     except SystemExit:  # uvicorn has logged why
@@ -57,3 +67,15 @@ def serve(app: FastAPI, *, host: str, port: int) -> None:
         server.run(sockets=[socket])
     if app.state.failure:
         raise GateFailed(app.state.failure)
+
+
+def _check_tls(config: uvicorn.Config, tls: tuple[Path, Path] | None) -> None:
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        assert tls is not None
+        reason = error.strerror or getattr(error, "reason", None) or error
+        raise BadInput(
+            f"{tls[0]} and {tls[1]} cannot be used for TLS ({reason}); give a certificate and its key in PEM, without a "
+            "password"
+        ) from None
