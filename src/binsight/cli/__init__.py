@@ -49,6 +49,7 @@ COMMANDS = {
         "binsight.cli.serve:serve",
         "Answer counts over HTTP: SageMaker's contract, /v1 for integrators, /v2.",
     ),
+    "captures": ("binsight.cli.captures:captures", "What the service kept: photos, answers, counts added later."),
     "models": ("binsight.cli.models:models", "Register models, and say which one is in use."),
     "data": ("binsight.cli.data:data", "Fetch, inspect and prepare photos and records; find doubtful ones."),
     "train": ("binsight.cli.train:train", "Train a network by a recipe: a run folder."),

@@ -25,6 +25,7 @@ from binsight.errors import BinsightError
 from binsight.service import inference_protocol, integrators, sagemaker
 from binsight.service.answering import Answering, ClientLeft
 from binsight.service.answers import ErrorAnswer, ErrorDetail, error_for, error_headers
+from binsight.service.capture import Capturer
 from binsight.service.describe import describe
 from binsight.service.follow import Follower, first_served
 from binsight.service.lanes import Lanes, Served
@@ -62,6 +63,11 @@ def make_app(
     app.state.settings, app.state.metrics = chosen, metrics
     app.state.answering = app.state.lanes = app.state.follower = app.state.failure = None
     app.state.on_failure = lambda: None
+    app.state.capturer = None
+    if chosen.capture:
+        app.state.capturer = capturer = Capturer(chosen, metrics)
+        metrics.gauge("binsight_capture_works", "1 unless captures cannot be kept.", lambda: float(capturer.works))
+        metrics.gauge("binsight_capture_queue", "Captures that wait.", lambda: float(capturer.num_waiting))
     metrics.gauge("binsight_queue_photos", "Photos that wait for a lane.", lambda: _lanes(app, "num_waiting"))
     metrics.gauge("binsight_queue_age_seconds", "Wait of the oldest of them.", lambda: _lanes(app, "oldest_wait"))
     metrics.gauge("binsight_ready", "1 while photos are taken.", lambda: _lanes(app, "is_ready"))
@@ -90,6 +96,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await asyncio.to_thread(app.state.follower.stop)
         if app.state.lanes:
             await asyncio.to_thread(app.state.lanes.close, within=app.state.settings.drain_within_s)
+        if app.state.capturer:
+            await asyncio.to_thread(app.state.capturer.close, within=app.state.settings.drain_within_s)
 
 
 def _load(app: FastAPI) -> None:
@@ -112,7 +120,11 @@ def _load(app: FastAPI) -> None:
         state.failure = str(error)
         state.on_failure()
         return
-    state.answering = Answering(lanes=lanes, links=links, metrics=state.metrics, within=chosen.answer_within_s)
+    if state.capturer:
+        state.capturer.start()
+    state.answering = Answering(
+        lanes=lanes, links=links, metrics=state.metrics, within=chosen.answer_within_s, capturer=state.capturer
+    )
     state.lanes = lanes
     if registry:
         state.follower = Follower(lanes, registry, state.follow, state.metrics)
