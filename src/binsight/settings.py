@@ -77,6 +77,45 @@ class Settings(BaseSettings):
     drain_within_s: float = Field(
         25, gt=0, description="Seconds that the service gives requests under way when it is asked to end."
     )
+    capture: str | None = Field(
+        None,
+        description="Folder or s3:// URL where the service keeps photos and their answers; nothing is kept by default.",
+    )
+    capture_share: float = Field(
+        1, ge=0, le=1, description="Share of the requests that are kept, chosen by their ids: all replicas agree."
+    )
+    capture_what: Literal["photo+answer", "answer"] = Field(
+        "photo+answer", description="What is kept of each photo: `photo+answer`, or `answer` alone."
+    )
+    capture_layout: Literal["compact", "sagemaker"] = Field(
+        "compact",
+        description="`compact`: photos as files named by their hash, answers in the ledger. `sagemaker`: JSON lines as "
+        "SageMaker's data capture writes them, photos in base64.",
+    )
+    capture_keep_days: float = Field(
+        30, gt=0, description="Days after which captures are deleted, counts that were added to them too."
+    )
+    capture_max_bytes: int = Field(
+        10 * 1024**3, gt=0, description="Beyond so many bytes of captures the oldest hours are deleted."
+    )
+    capture_free_bytes: int = Field(
+        256 * 1024**2, ge=0, description="Capture stops where less than this is free on the disk of its folder."
+    )
+    capture_within_s: float = Field(
+        1, gt=0, description="Seconds that an answer waits at most until its capture is safe on the disk."
+    )
+    capture_endpoint: str = Field(
+        "binsight",
+        max_length=63,
+        pattern=r"^[a-zA-Z0-9](-?[a-zA-Z0-9])*$",
+        description="The endpoint's name, the first folder of all captures.",
+    )
+    capture_variant: str = Field(
+        "AllTraffic",
+        max_length=63,
+        pattern=r"^[a-zA-Z0-9](-?[a-zA-Z0-9])*$",
+        description="The variant's name, the folder below: one for each replica group with a model of its own.",
+    )
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -50,6 +50,7 @@ COMMANDS = {
         "Answer counts over HTTP: SageMaker's contract, /v1 for integrators, /v2.",
     ),
     "keys": ("binsight.cli.keys:keys", "Give, renew and take away keys to the service."),
+    "captures": ("binsight.cli.captures:captures", "What the service kept: photos, answers, counts added later."),
     "models": ("binsight.cli.models:models", "Register models, and say which one is in use."),
     "data": ("binsight.cli.data:data", "Fetch, inspect and prepare photos and records; find doubtful ones."),
     "train": ("binsight.cli.train:train", "Train a network by a recipe: a run folder."),

@@ -10,13 +10,18 @@ from starlette.requests import Request
 from binsight.errors import BadInput, BinsightError, TooLate
 from binsight.service.answers import Answer, ErrorAnswer, answer_for, error_for
 from binsight.service.bodies import ClientLeft, Held
+from binsight.service.capture import Capturer, Offered
 from binsight.service.lanes import Counted, Lanes
 from binsight.service.links import Links
 from binsight.service.metrics import Metrics
+from binsight.service.middleware import INFERENCE_ID
 from binsight.service.photos import Asked, Order
 
 _WATCH_EVERY_S = 0.25
 """How often a waiting request looks whether its client is still there."""
+
+MAX_INFERENCE_ID = 64
+"""SageMaker's own limit; a longer one is not kept, and the event id stands in for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,25 +32,31 @@ class Answering:
     links: Links
     metrics: Metrics
     within: float
+    capturer: Capturer | None = None
 
     async def counted(self, request: Request, order: Order, request_id: str) -> list[Answer]:
         """The answers to an order. Raises what kept the first photo that was not counted from it."""
         answers = []
-        for asked, result in zip(order.asked, await self._results(request, order), strict=True):
+        photos = await self._photos(request, order)
+        for asked, result in zip(order.asked, await self._results(request, order, photos), strict=True):
             if isinstance(result, Exception):
                 raise result
             answers.append(self._answer(result, asked, request_id))
+        await self._capture(request, photos, answers)
         return answers
 
     async def many(self, request: Request, order: Order, request_id: str) -> list[Answer | ErrorAnswer]:
         """An answer, or the error, for each photo of an order. Raises only what concerns the order as a whole."""
-        results = await self._results(request, order)
-        return [
+        photos = await self._photos(request, order)
+        results = await self._results(request, order, photos)
+        answers = [
             error_for(result, request_id)[1]
             if isinstance(result, Exception)
             else self._answer(result, asked, request_id)
             for asked, result in zip(order.asked, results, strict=True)
         ]
+        await self._capture(request, photos, answers)
+        return answers
 
     def _answer(self, counted: Counted, asked: "Asked | BadInput", request_id: str) -> Answer:
         assert isinstance(asked, Asked)
@@ -54,10 +65,36 @@ class Answering:
             self.metrics.verdicts.labels(answer.verdict.verdict).inc()
         return answer
 
-    async def _results(self, request: Request, order: Order) -> list[Counted | Exception]:
+    async def _capture(
+        self, request: Request, photos: Sequence[bytes | Exception], answers: "Sequence[Answer | ErrorAnswer]"
+    ) -> None:
+        """Keep what was counted; which of it is safe goes into the answer's headers."""
+        if self.capturer is None:
+            return
+        given = request.headers.get(INFERENCE_ID, "")
+        offered = {
+            place: Offered(photo=photo, answer=answer.model_dump_json())
+            for place, (photo, answer) in enumerate(zip(photos, answers, strict=True))
+            if isinstance(photo, bytes) and isinstance(answer, Answer)
+        }
+        kept = await self.capturer.keep(
+            tuple(offered.values()),
+            request_id=request.state.id,
+            inference_id=given if given.isprintable() and 0 < len(given) <= MAX_INFERENCE_ID else None,
+        )
+        ids = dict(zip(offered, kept, strict=True))
+        if any(kept):
+            request.state.captured = ", ".join(ids.get(place) or "-" for place in range(len(photos)))
+
+    async def _photos(self, request: Request, order: Order) -> list[bytes | Exception]:
+        """The bytes of each photo, after the caller's rate has been asked. Raises `TooMany`."""
         if request.state.key is not None:
             request.app.state.rates.take(request.state.key, len(order.asked))
-        photos = await asyncio.gather(*(self._photo(asked, request.state.held) for asked in order.asked))
+        return await asyncio.gather(*(self._photo(asked, request.state.held) for asked in order.asked))
+
+    async def _results(
+        self, request: Request, order: Order, photos: Sequence[bytes | Exception]
+    ) -> list[Counted | Exception]:
         good = [(f"photo {place}", photo) for place, photo in enumerate(photos) if isinstance(photo, bytes)]
         futures = self.lanes.submit(good, within=self.within, read_labels=order.read_labels)
         counted = iter(await self._watched(request, futures))

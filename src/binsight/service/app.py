@@ -27,6 +27,7 @@ from binsight.service.access import OPEN_PATHS, Access
 from binsight.service.answering import Answering
 from binsight.service.answers import ErrorAnswer, ErrorDetail, error_for, error_headers
 from binsight.service.bodies import Bodies, ClientLeft, Room
+from binsight.service.capture import Capturer
 from binsight.service.describe import describe
 from binsight.service.follow import Follower, first_served
 from binsight.service.keys import KnownKeys
@@ -70,6 +71,11 @@ def make_app(
     app.state.on_failure = lambda: None
     app.state.demands_keys = chosen.access == "keys" if keys is None else keys
     app.state.known_keys, app.state.rates = None, Rates()
+    app.state.capturer = None
+    if chosen.capture:
+        app.state.capturer = capturer = Capturer(chosen, metrics)
+        metrics.gauge("binsight_capture_works", "1 unless captures cannot be kept.", lambda: float(capturer.works))
+        metrics.gauge("binsight_capture_queue", "Captures that wait.", lambda: float(capturer.num_waiting))
     metrics.gauge("binsight_queue_photos", "Photos that wait for a lane.", lambda: _lanes(app, "num_waiting"))
     metrics.gauge("binsight_queue_age_seconds", "Wait of the oldest of them.", lambda: _lanes(app, "oldest_wait"))
     metrics.gauge("binsight_ready", "1 while photos are taken.", lambda: _lanes(app, "is_ready"))
@@ -113,6 +119,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await asyncio.to_thread(app.state.known_keys.stop)
         if app.state.lanes:
             await asyncio.to_thread(app.state.lanes.close, within=app.state.settings.drain_within_s)
+        if app.state.capturer:
+            await asyncio.to_thread(app.state.capturer.close, within=app.state.settings.drain_within_s)
 
 
 def _load(app: FastAPI) -> None:
@@ -136,7 +144,11 @@ def _load(app: FastAPI) -> None:
         state.failure = str(error)
         state.on_failure()
         return
-    state.answering = Answering(lanes=lanes, links=links, metrics=state.metrics, within=chosen.answer_within_s)
+    if state.capturer:
+        state.capturer.start()
+    state.answering = Answering(
+        lanes=lanes, links=links, metrics=state.metrics, within=chosen.answer_within_s, capturer=state.capturer
+    )
     state.lanes = lanes
     if registry:
         state.follower = Follower(lanes, registry, state.follow, state.metrics)

@@ -30,6 +30,9 @@ class Metrics:
         self.swaps = Counter(
             "binsight_swaps", "Changes of the bundle in service.", ["result"], registry=self.registry
         )
+        self.captures = Counter(
+            "binsight_captures", "Captures by what became of them.", ["result"], registry=self.registry
+        )
         self._by_name = {
             "queue": self._histogram("binsight_queue_seconds", "A photo's wait for a lane."),
             "decode": self._histogram("binsight_decode_seconds", "Decoding and measuring one photo."),

@@ -14,6 +14,8 @@ from binsight.service.metrics import Metrics
 log = logging.getLogger(__name__)
 
 INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
+CAPTURED = "X-Binsight-Captured"
+"""The event ids of the photos that are kept, in their order, `-` for one that is not; absent where none is."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
 
@@ -42,6 +44,8 @@ class Around:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                if captured := scope["state"].get("captured"):
+                    MutableHeaders(scope=message)[CAPTURED] = captured
             await send(message)
 
         try:

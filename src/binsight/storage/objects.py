@@ -57,7 +57,7 @@ class ObjectInfo:
 
 
 class Objects:
-    """The objects under one URL. `list`, `read`, `read_async` and `write`: this is the whole surface.
+    """The objects under one URL. `list`, `read`, `read_async`, `write` and `remove`: this is the whole surface.
 
     Names are relative to the URL, with `/` between their parts. Every method raises `MissingStore` where the
     bucket or folder is not there, `MissingObject` where the object is not, `AccessRefused` where the store does
@@ -125,6 +125,15 @@ class Objects:
             obstore.put(self._store, name, data)
         except _FAILURES as error:
             raise self._explained(error, name) from None
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Delete objects, as many in one request as the store takes. One that is not there is no failure."""
+        try:
+            obstore.delete(self._store, list(names))
+        except FileNotFoundError:  # a folder's; somebody else deleted it meanwhile
+            return
+        except _FAILURES as error:
+            raise self._explained(error, "") from None
 
     def _check_size(self, name: str, size: int, max_bytes: int | None) -> None:
         if max_bytes is not None and size > max_bytes:

@@ -54,3 +54,20 @@ api_keys = sa.Table(
     sa.Column("revoked_by", sa.String(200)),
     sa.Column("last_used_at", sa.String(32)),
 )
+
+captures = sa.Table(
+    "captures",
+    metadata,
+    sa.Column("event_id", sa.String(36), primary_key=True),
+    sa.Column("inference_id", sa.String(64)),
+    sa.Column("endpoint", sa.String(63), nullable=False),
+    sa.Column("variant", sa.String(63), nullable=False),
+    sa.Column("captured_at", sa.String(32), nullable=False),
+    sa.Column("photo_sha256", sa.String(64)),
+    sa.Column("photo_type", sa.String(32)),
+    sa.Column("photo_bytes", sa.BigInteger, nullable=False),
+    sa.Column("answer", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("expected", sa.BigInteger),
+    sa.Index("captures_by_time", "endpoint", "variant", "captured_at", "event_id"),
+)

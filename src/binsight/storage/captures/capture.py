@@ -1,0 +1,91 @@
+"""The values: what was kept of one counted photo, and the count that a person added to it later."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from binsight.errors import BadInput
+
+_HOUR_FOLDER = re.compile(r"\d{4}/\d{2}/\d{2}/\d{2}(?=/|$)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """One photo and its answer.
+
+    `captured_at` has a time zone; `inference_id` is the caller's, if it gave one. `answer` is the answer's JSON as it was
+    sent. `photo_sha256` and `photo_type` (a media type) are None where the answer alone was kept. `photo` is None there
+    too, and where a capture is read without its photo.
+    """
+
+    event_id: str
+    captured_at: datetime
+    answer: str
+    inference_id: str | None = None
+    photo_sha256: str | None = None
+    photo_type: str | None = None
+    photo: bytes | None = None
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The answer's fields: `count`, `probs`, `model`, …"""
+        fields: Mapping[str, Any] = json.loads(self.answer)
+        return fields
+
+    @property
+    def model(self) -> str:
+        """The bundle that answered, NAME:VERSION."""
+        return str(self.fields["model"])
+
+    @property
+    def expected(self) -> int | None:
+        """What the record said, where the request came with one."""
+        verdict = self.fields.get("verdict")
+        return None if verdict is None else int(verdict["expected"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """A count that was made later. `about` is a capture's inference id, else its event id; `counted_at` is when."""
+
+    about: str
+    count: int
+    counted_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something kept that is not as it was when it was acknowledged: `missing` or `corrupt`, or `torn` by a crash.
+
+    What is torn was never acknowledged. `where` names the file, `event_id` the capture as far as that can be told.
+    """
+
+    word: str
+    where: str
+    event_id: str | None = None
+
+
+def hour_folder(moment: datetime) -> str:
+    """`2026/11/24/18`, in UTC, as SageMaker names its folders."""
+    return f"{moment.astimezone(UTC):%Y/%m/%d/%H}"
+
+
+def hour_of(name: str) -> datetime | None:
+    """The hour whose folder a name lies in; None where it lies in none."""
+    found = _HOUR_FOLDER.search(name)
+    try:
+        return datetime.strptime(found[0], "%Y/%m/%d/%H").replace(tzinfo=UTC) if found else None
+    except ValueError:
+        return None
+
+
+def moment_of(text: str) -> datetime:
+    """A moment written in ISO 8601, UTC where it names no zone. Raises `BadInput` where it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInput(f"{text[:40]!r} is no moment; write it as 2026-11-24 or 2026-11-24T18:00") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

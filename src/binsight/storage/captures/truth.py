@@ -1,0 +1,94 @@
+"""Counts added to captures later, in SageMaker's ground-truth layout, and the two joined."""
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from binsight.errors import BadInput, MissingObject
+from binsight.storage.captures.capture import Capture, Truth, hour_folder, hour_of
+from binsight.storage.captures.place import Place
+
+SUFFIX = ".jsonl"
+
+
+class Truths:
+    """The counts added to the captures of one endpoint. The one made last about a capture is in force."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def add(self, captures: Iterable[Capture], counts: Mapping[str, int], *, now: datetime) -> Sequence[Truth]:
+        """Add counts, by event id or inference id; they are on the disk when this returns.
+
+        Each is kept under the capture's inference id, as SageMaker joins them, or under its event id where it has none or
+        shares it with another capture. Raises `MissingObject`, adding none, where an id is no capture's, and `BadInput`
+        where it is several captures' or a count is negative.
+        """
+        if wrong := next((name for name, count in counts.items() if count < 0), None):
+            raise BadInput(f"the count of {wrong} must be 0 or more, but is {counts[wrong]}; mend it")
+        by_event: dict[str, str | None] = {}
+        by_inference: dict[str, list[str]] = {}
+        for capture in captures:
+            by_event[capture.event_id] = capture.inference_id
+            if capture.inference_id is not None:
+                by_inference.setdefault(capture.inference_id, []).append(capture.event_id)
+        truths = []
+        for name, count in counts.items():
+            about = _about(name, by_event, by_inference)
+            truths.append(Truth(about=about, count=count, counted_at=now))
+        if truths:
+            data = "".join(json.dumps(_line(truth), separators=(",", ":")) + "\n" for truth in truths)
+            name = f"{hour_folder(now)}/{now:%M-%S}-{now.microsecond // 1000:03}-{uuid.uuid4()}{SUFFIX}"
+            self._place.put({name: data.encode()})
+        return truths
+
+    def read(self) -> dict[str, Truth]:
+        """The count in force about each id. Lines that cannot be read, and counts that are none, are passed over."""
+        truths: dict[str, Truth] = {}
+        for info in self._place.names(SUFFIX):  # in the order of time, as the names have it
+            hour = hour_of(info.name)
+            assert hour is not None
+            for line in self._place.objects().read(info.name).splitlines():
+                if (truth := _truth(line, hour)) is not None:
+                    truths[truth.about] = truth
+        return truths
+
+    def remove_before(self, moment: datetime) -> None:
+        """Delete the hours that were over then; the captures that these counts are about are older still."""
+        self._place.remove_before(moment)
+
+
+def joined(captures: Iterable[Capture], truths: Mapping[str, Truth]) -> Iterator[tuple[Capture, Truth | None]]:
+    """Each capture with the count about it: by its event id, else by its inference id; None where nobody counted."""
+    for capture in captures:
+        yield capture, truths.get(capture.event_id) or truths.get(capture.inference_id or "")
+
+
+def _about(name: str, by_event: Mapping[str, str | None], by_inference: Mapping[str, list[str]]) -> str:
+    if name in by_event:
+        inference_id = by_event[name]
+        return name if inference_id is None or len(by_inference[inference_id]) > 1 else inference_id
+    events = by_inference.get(name, [])
+    if not events:
+        raise MissingObject(f"there is no capture {name}; see binsight captures list")
+    if len(events) > 1:
+        raise BadInput(f"{len(events)} captures have the inference id {name}; give an event id")
+    return name
+
+
+def _line(truth: Truth) -> dict[str, object]:
+    return {
+        "groundTruthData": {"data": str(truth.count), "encoding": "CSV"},
+        "eventMetadata": {"eventId": truth.about},
+        "eventVersion": "0",
+    }
+
+
+def _truth(line: bytes, hour: datetime) -> Truth | None:
+    try:
+        fields = json.loads(line)
+        about, count = str(fields["eventMetadata"]["eventId"]), int(fields["groundTruthData"]["data"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return Truth(about=about, count=count, counted_at=hour.astimezone(UTC)) if count >= 0 else None
