@@ -94,7 +94,9 @@ class _Body:
         self._most, self._within, self._held = most, within, held
         length = headers.get("content-length", "")
         self._length = int(length) if length.isdecimal() else None
-        self._is_long = "transfer-encoding" in headers or (self._length or 0) > _LEFT_TO_THE_SERVER
+        is_chunked = "transfer-encoding" in headers
+        self._is_there = is_chunked or bool(self._length)
+        self._is_long = is_chunked or (self._length or 0) > _LEFT_TO_THE_SERVER
         self._num_bytes = 0
         self._end: float | None = None  # when it must be whole, once reading has begun
         self._is_whole = False
@@ -115,7 +117,7 @@ class _Body:
             raise TooSlow(
                 f"a request must arrive within {self._within:g} s and without a pause of {_STALLED_S} s; send it faster"
             ) from None
-        if message["type"] == "http.disconnect":
+        if message["type"] == "http.disconnect" and self._is_there:
             raise ClientLeft
         self._num_bytes += len(message.get("body", b""))
         if self._length is None:
