@@ -7,7 +7,7 @@ store's own variables (`AWS_ACCESS_KEY_ID`, …), which the storage library read
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -53,6 +53,16 @@ class Settings(BaseSettings):
     )
     drain_within_s: float = Field(
         25, gt=0, description="Seconds that the service gives requests under way when it is asked to end."
+    )
+    drift_photos: int = Field(
+        500, ge=100, description="Photos that the service compares with the model's reference, the last ones."
+    )
+    alert_urls: tuple[str, ...] = Field(
+        (),
+        description="Webhooks that the service sends alerts to, as a JSON list: https://, or http:// of this machine.",
+    )
+    alert_secret: SecretStr | None = Field(
+        None, description="Signs alerts (Standard Webhooks): whsec_ and 24 to 64 bytes in base64."
     )
 
 

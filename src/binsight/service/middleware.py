@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from binsight.errors import TooLarge
 from binsight.service.logs import REQUEST_FIELDS
 from binsight.service.metrics import Metrics
+from binsight.service.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,8 @@ class Around:
     `request.state.id` and goes back as a header.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, most: int) -> None:
-        self._app, self._metrics, self._most = app, metrics, most
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, most: int, traces: Traces) -> None:
+        self._app, self._metrics, self._most, self._traces = app, metrics, most, traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,15 +55,19 @@ class Around:
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
-        try:
-            await self._app(scope, limited, named)
-        finally:
-            # By route and not by path: a scanner would make a series of every path it tries.
-            endpoint = getattr(scope.get("route"), "path", "other")
-            seconds = time.perf_counter() - started
-            self._metrics.requests.labels(endpoint, str(status)).inc()
-            self._metrics.seconds.labels(endpoint).observe(seconds)
-            fields = dict(
-                zip(REQUEST_FIELDS, (request_id, scope["method"], endpoint, status, seconds), strict=True)
-            )
-            log.info("%s %s %d %.3f s %s", scope["method"], endpoint, status, seconds, request_id, extra=fields)
+        with self._traces.request(scope["method"], scope["path"], headers, request_id) as ended:
+            try:
+                await self._app(scope, limited, named)
+            finally:
+                # By route and not by path: a scanner would make a series of every path it tries.
+                endpoint = getattr(scope.get("route"), "path", "other")
+                seconds = time.perf_counter() - started
+                ended.endpoint, ended.status = endpoint, status
+                self._metrics.requests.labels(endpoint, str(status)).inc()
+                self._metrics.seconds.labels(endpoint).observe(seconds)
+                fields = dict(
+                    zip(REQUEST_FIELDS, (request_id, scope["method"], endpoint, status, seconds), strict=True)
+                )
+                if ended.trace_id:
+                    fields["trace_id"] = ended.trace_id
+                log.info("%s %s %d %.3f s %s", scope["method"], endpoint, status, seconds, request_id, extra=fields)
