@@ -144,7 +144,9 @@ def main() -> int:
     def say(found: dict[str, Any]) -> None:
         lines.append(found)
         text = f"{found['photos']:<34}{found['window']:>4}  {found['found']:>6.1%} (a feature {found['by_a_feature']:.1%}, "
-        text += f"classifier {found['by_the_classifier']:.1%}, AUC {found['auc']:.2f}) {' '.join(found['features'])}"
+        text += (
+            f"classifier {found['by_the_classifier']:.1%}, AUC {found['auc']:.2f}) {' '.join(found['features'])}"
+        )
         print(json.dumps(found) if asked.json else text, flush=True)
 
     for found in halves(val_rows, np.array([photo.group for photo in val]), asked.draws):
@@ -152,7 +154,9 @@ def main() -> int:
     for what, (photos, change) in kinds.items():
         rows, groups = measured.rows(what, photos, change), np.array([photo.group for photo in photos])
         for size in SIZES:
-            say(line(what, size, [measure_drift(reference, rows[w]) for w in windows(groups, size, asked.draws, 1)]))
+            say(
+                line(what, size, [measure_drift(reference, rows[w]) for w in windows(groups, size, asked.draws, 1)])
+            )
     false = [found["found"] for found in lines if found["photos"].startswith(("val,", "test, as"))]
     return int(max(false) > MOST_FALSE)
 

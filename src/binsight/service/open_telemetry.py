@@ -59,7 +59,10 @@ class OpenTelemetry(Traces):
         """Three spans, after the fact: a lane knows nothing of requests, and the times are what it measured."""
         timing = counted.timing
         monotonic_to_epoch_ns = time.time_ns() - time.monotonic_ns()
-        attributes: dict[str, str | int] = {"binsight.model": counted.served.name, "binsight.count": counted.estimate.count}
+        attributes: dict[str, str | int] = {
+            "binsight.model": counted.served.name,
+            "binsight.count": counted.estimate.count,
+        }
         lasted = (timing.queue, timing.decode, timing.inference)
         for name, start, seconds in zip(("queue", "decode", "inference"), timing.starts, lasted, strict=True):
             start_ns = int(start * 1e9) + monotonic_to_epoch_ns

@@ -120,10 +120,15 @@ class Watchman:
 
     def _look_at_drift(self) -> None:
         self._drift.look()
-        for state in self._drift.states():
+        states = self._drift.states()
+        for what in set(self._is_on) - {"queue", "errors"} - {_drift_of(state.model) for state in states}:
+            self._tell(
+                what, False, "drift.began", "drift.ended", f"the {what} is over: the bundle is out of service"
+            )
+        for state in states:
             names = [feature.name for feature in state.drift.drifting] if state.drift else []
             self._tell(
-                f"drift of {state.model}",
+                _drift_of(state.model),
                 state.state == "drifting",
                 "drift.began",
                 "drift.ended",
@@ -149,3 +154,7 @@ class Watchman:
                 self.step()
             except Exception:  # watching must outlive whatever one look runs into
                 log.exception("a look at the service failed")
+
+
+def _drift_of(model: str) -> str:
+    return f"drift of {model}"
