@@ -41,7 +41,7 @@ def results(metrics: Metrics, **wanted: int) -> None:
     while found != wanted:
         assert time.monotonic() < end, f"wanted {wanted}, got {found}"
         samples = next(iter(metrics.alerts.collect())).samples
-        found = {s.labels["result"]: s.value for s in samples if s.name == "binsight_alerts_total"}
+        found = {s.labels["result"]: s.value for s in samples if s.name == "binsight_alerts_total" and s.value}
         time.sleep(0.01)
 
 

@@ -56,16 +56,20 @@ def attributes(span: Span) -> dict[str, str | int]:
 def test_a_request_is_a_span_below_its_callers_with_its_photos_times_below() -> None:
     """The real process, and OpenTelemetry's own exporter to a receiver on this machine."""
     two = {"photos": [{"photo": base64.b64encode(PHOTO).decode()}] * 2}
-    with otlp_receiver() as (url, spans, resource):
-        with serving("--json", env={"OTEL_EXPORTER_OTLP_ENDPOINT": url}) as served, served.client as client:
-            client.post("/v1/count", content=PHOTO, headers={**JPEG, "traceparent": PARENT, "x-request-id": "abc"})
-            client.post("/v1/count", json=two)
-            client.post("/v1/count", content=b"no photo", headers=JPEG)
-            client.get("/ping")
-            served.process.terminate()
-            assert served.process.wait(60) == 0, "what was not sent yet is sent at the end"
-            assert served.process.stderr is not None
-            log = served.process.stderr.read()
+    with (
+        otlp_receiver() as (url, spans, resource),
+        serving("--json", env={"OTEL_EXPORTER_OTLP_ENDPOINT": url}) as served,
+        served.client as client,
+    ):
+        headers = {**JPEG, "traceparent": PARENT, "x-request-id": "abc"}
+        client.post("/v1/count", content=PHOTO, headers=headers)
+        client.post("/v1/count", json=two)
+        client.post("/v1/count", content=b"no photo", headers=JPEG)
+        client.get("/ping")
+        served.process.terminate()
+        assert served.process.wait(60) == 0, "what was not sent yet is sent at the end"
+        assert served.process.stderr is not None
+        log = served.process.stderr.read()
     requests = [span for span in spans if span.kind == Span.SPAN_KIND_SERVER]
     assert [span.name for span in requests] == ["POST /v1/count"] * 3, "/ping is not traced"
     first, second, third = sorted(requests, key=lambda span: span.start_time_unix_nano)
@@ -86,10 +90,10 @@ def test_a_request_is_a_span_below_its_callers_with_its_photos_times_below() -> 
     assert f'"trace_id": "{first.trace_id.hex()}"' in log
 
 
-def test_nothing_is_traced_nor_imported_where_nobody_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_traced_nor_imported_where_nobody_asked() -> None:
     code = (
         "import sys; from binsight.service.app import make_app; make_app();"
-        "print('opentelemetry' in sys.modules, 'requests' in sys.modules)"
+        "print('opentelemetry.sdk' in sys.modules, 'requests' in sys.modules)"
     )
     for env in ({}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"}):
         done = subprocess.run(
@@ -102,6 +106,7 @@ def test_an_address_without_the_library_is_a_sentence_and_no_failure(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-    monkeypatch.setattr("binsight.service.traces.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, "binsight.service.open_telemetry", raising=False)
     assert type(traces_from_environment()) is Traces
     assert "pip install 'binsight[otel]'" in caplog.text

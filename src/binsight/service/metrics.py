@@ -9,6 +9,9 @@ from binsight.decision.drift import Drift
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _BATCHES = (1, 2, 4, 8, 16, 32)
 
+ALERT_RESULTS = ("sent", "refused", "given_up", "dropped")
+"""What becomes of an alert: taken, not wanted, not taken in all tries, or driven out by newer ones."""
+
 
 class Metrics:
     """The figures of one app; names begin with `binsight_`."""
@@ -38,6 +41,10 @@ class Metrics:
         self.alerts = Counter(
             "binsight_alerts", "Alerts to webhooks, by what became of them.", ["result"], registry=self.registry
         )
+        # There with nought from the start: Prometheus sees no increase in a series that begins with one.
+        for counter, results in ((self.swaps, ("done", "failed")), (self.alerts, ALERT_RESULTS)):
+            for result in results:
+                counter.labels(result)
         self.drift = DriftMetrics(self.registry)
         self._by_name = {
             "queue": self._histogram("binsight_queue_seconds", "A photo's wait for a lane."),

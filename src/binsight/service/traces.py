@@ -1,7 +1,7 @@
 """Where a request's time goes, for OpenTelemetry where it is installed and told where to send: a span a request, and
 for each photo the queue, the decoding and the run of the network below it.
 
-Nothing of OpenTelemetry is imported otherwise. Where to send, how much and with which headers is read by OpenTelemetry
+Its SDK is not imported otherwise. Where to send, how much and with which headers is read by OpenTelemetry
 itself from its own variables (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_SAMPLER`, …).
 """
 
@@ -9,7 +9,6 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 
 from binsight.service.lanes import Counted
 
@@ -45,9 +44,9 @@ def traces_from_environment() -> Traces:
     """Traces where OpenTelemetry is told where to send them, and none otherwise."""
     if not any(map(os.environ.get, ENDPOINTS)) or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return Traces()
-    if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter.otlp.proto.http") is None:
+    try:
+        from binsight.service.open_telemetry import OpenTelemetry, exporting
+    except ImportError:
         log.warning("%s is set, but traces need: pip install 'binsight[otel]'", ENDPOINTS[-1])
         return Traces()
-    from binsight.service.open_telemetry import OpenTelemetry, exporting
-
     return OpenTelemetry(exporting())
