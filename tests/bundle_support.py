@@ -23,3 +23,13 @@ def bundle_with_other_answers(folder: Path) -> Path:
     answers = json.loads((default_bundle() / "golden" / "golden.json").read_text())
     answers[0]["probs"].reverse()
     return changed_bundle(folder, "golden/golden.json", json.dumps(answers).encode())
+
+
+def bundle_without_reference(folder: Path) -> Path:
+    """The default bundle as it was before there were references."""
+    shutil.copytree(default_bundle(), folder)
+    (folder / "reference.json").unlink()
+    spec = json.loads((folder / "bundle.json").read_text())
+    del spec["files"]["reference.json"]
+    (folder / "bundle.json").write_text(json.dumps(spec))
+    return folder

@@ -309,7 +309,14 @@ def test_the_photos_of_a_client_that_left_are_not_counted() -> None:
     lanes.submit([("held", PHOTO)], within=60)
     app = make_app()
     app.state.lanes = lanes
-    app.state.answering = Answering(lanes=lanes, links=Links((), max_bytes=1), metrics=app.state.metrics, within=60)
+    app.state.answering = Answering(
+        lanes=lanes,
+        links=Links((), max_bytes=1),
+        metrics=app.state.metrics,
+        within=60,
+        drift=app.state.drift,
+        traces=app.state.traces,
+    )
     messages = iter([{"type": "http.request", "body": PHOTO}])
     scope = {
         "type": "http",

@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -123,6 +123,17 @@ class Settings(BaseSettings):
         for address in value:
             ip_network(address)  # a name, or a typing error, would be trusted by nobody and missed by nobody
         return value
+
+    drift_photos: int = Field(
+        500, ge=100, description="Photos that the service compares with the model's reference, the last ones."
+    )
+    alert_urls: tuple[str, ...] = Field(
+        (),
+        description="Webhooks that the service sends alerts to, as a JSON list: https://, or http:// of this machine.",
+    )
+    alert_secret: SecretStr | None = Field(
+        None, description="Signs alerts (Standard Webhooks): whsec_ and 24 to 64 bytes in base64."
+    )
 
 
 @cache

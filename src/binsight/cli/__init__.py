@@ -60,6 +60,10 @@ COMMANDS = {
         "binsight.cli.export:export",
         "Turn a run into a bundle: ONNX, self-contained, parity-checked.",
     ),
+    "reference": (
+        "binsight.cli.reference:reference",
+        "Say which photos drift is measured against: a new bundle of the same model.",
+    ),
 }
 
 

@@ -46,8 +46,9 @@ def export(
 
     The result is a folder that `binsight count --model` takes and that needs no PyTorch: the network as ONNX
     (any batch size), its preprocessing, a temperature fitted on the dataset's val photos, a certificate of the
-    records that it may verify, from the same photos, golden photos with the answers they must get, a model card,
-    and a checksum of every file. It is published only if PyTorch and ONNX Runtime agree within 0.0001 in every
+    records that it may verify, and a reference to measure drift against (where there are 100 val photos or more),
+    both from the same photos, golden photos with the answers they must get, a model card, and a checksum of every
+    file. It is published only if PyTorch and ONNX Runtime agree within 0.0001 in every
     probability on 200 real photos and, with --weights fp16 or int8, if on the val photos the stored weights answer
     less than 0.3 points fewer exactly than the whole ones, and lose less than 0.005 nats of the log score.
     """

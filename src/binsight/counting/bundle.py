@@ -6,6 +6,7 @@ BUNDLE/
 ├── model.onnx        images_BCHW (float32, any B) → log_probs_BK; its weights may be stored as int8 or fp16
 ├── golden/           photos drawn by Binsight, and golden.json: the answers that they must get
 ├── certificate.json  which records it may verify, as the decision room reads it; older bundles have none
+├── reference.json    what the photos it was calibrated on look like, as the decision room reads it; older ones have none
 └── card.md           what the model was trained on, how good it is, what it must not be used for
 ```
 A bundle's version is the checksum of its `bundle.json`: the same content has the same version anywhere.
@@ -29,6 +30,7 @@ SPEC_NAME = "bundle.json"
 MODEL_NAME = "model.onnx"
 GOLDEN_NAME = "golden/golden.json"
 CERTIFICATE_NAME = "certificate.json"
+REFERENCE_NAME = "reference.json"
 DEFAULT_FOLDER = Path(__file__).parent / "default_bundle"
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -99,9 +101,26 @@ class Bundle:
 
     def certificate(self) -> bytes | None:
         """The text of the certificate, for `decision.certificate.read_certificate`; None where it was made without."""
-        if CERTIFICATE_NAME not in self.spec.files:
-            return None
-        return (self.folder / CERTIFICATE_NAME).read_bytes()
+        return self._optional(CERTIFICATE_NAME)
+
+    def reference(self) -> bytes | None:
+        """The text of the reference, for `decision.reference.read_reference`; None where it was made without."""
+        return self._optional(REFERENCE_NAME)
+
+    def _optional(self, name: str) -> bytes | None:
+        return (self.folder / name).read_bytes() if name in self.spec.files else None
+
+
+def seal(folder: Path, spec: BundleSpec) -> None:
+    """Write `bundle.json` with the checksums of all other files that are in the folder: from now on it never changes."""
+    others = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SPEC_NAME)
+    files = {path.relative_to(folder).as_posix(): file_digest(path) for path in others}
+    write_spec(folder, spec.model_copy(update={"files": files}))
+
+
+def write_spec(folder: Path, spec: BundleSpec) -> None:
+    """Write `bundle.json` as it is given."""
+    (folder / SPEC_NAME).write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def _check_file(folder: Path, name: str, digest: str) -> None:

@@ -23,7 +23,7 @@ from binsight.errors import BadBundle, BinsightError, GateFailed
 from binsight.imaging import Limits, decode_photo, images_BCHW
 from binsight.imaging.bin_label import read_bin_label
 from binsight.imaging.prepare import OVERSAMPLING, Pixels, fit_square, pixels_HWC
-from binsight.imaging.quality import measure_quality
+from binsight.imaging.quality import Quality, measure_quality
 from binsight.records import UNREADABLE, CountEstimate, CountFailure
 from binsight.settings import settings
 
@@ -46,7 +46,8 @@ class Seen:
 
     photo: str
     pixels_HWC: Pixels
-    flags: tuple[str, ...]
+    quality: Quality
+    num_bytes: int
     bin_label: str | None
 
 
@@ -129,7 +130,8 @@ class Counter:
         return Seen(
             photo=name,
             pixels_HWC=np.asarray(fit_square(image, preprocessing)),
-            flags=measure_quality(image).flags,
+            quality=measure_quality(image),
+            num_bytes=len(data),
             bin_label=read_bin_label(image, edges_only=True) if read_labels else None,
         )
 
@@ -140,7 +142,7 @@ class Counter:
         rows = self.probs_of_pixels(np.stack([one.pixels_HWC for one in seen])).tolist()
         return [
             _flagged(
-                CountEstimate(photo=one.photo, probs=tuple(row), bin_label=one.bin_label, flags=one.flags),
+                CountEstimate(photo=one.photo, probs=tuple(row), bin_label=one.bin_label, flags=one.quality.flags),
                 self.bundle.spec.readable_from,
             )
             for one, row in zip(seen, rows, strict=True)

@@ -2,7 +2,7 @@
 
 ```
 run ─▶ ONNX in fp32 ─▶ parity gate ─▶ weights as they are stored ─▶ gate on what that loses (on val)
-    ─▶ temperature, certificate, flag (on val) ─▶ golden photos' answers ─▶ card, checksums ─▶ bundle
+    ─▶ temperature, certificate, flag (on val) ─▶ golden photos' answers ─▶ card, reference, checksums ─▶ bundle
 ```
 All that a bundle says of its answers comes from its network as it is stored.
 """
@@ -29,10 +29,11 @@ from binsight.counting.bundle import (
     CERTIFICATE_NAME,
     GOLDEN_NAME,
     MODEL_NAME,
-    SPEC_NAME,
     Bundle,
     BundleSpec,
     file_digest,
+    seal,
+    write_spec,
 )
 from binsight.counting.counter import Counter
 from binsight.dataset.manifest import Dataset, LabelledPhoto
@@ -41,6 +42,7 @@ from binsight.decision.certificate import Certificate
 from binsight.decision.certify import certify
 from binsight.decision.measures import count_prior
 from binsight.decision.readable import fit_readable_from, unreadable_figures
+from binsight.decision.reference import LEAST_PHOTOS
 from binsight.decision.scores import Floats, Ints, score
 from binsight.errors import BadDataset, BadInput, GateFailed, StorageFailure
 from binsight.imaging.drawn import drawn_photo
@@ -48,6 +50,7 @@ from binsight.model.batches import wanted_photos
 from binsight.model.card import render_card
 from binsight.model.quantise import Weights, check_storage_loss, storage_loss, store_weights
 from binsight.model.recipe import dump_recipe
+from binsight.model.reference import write_reference
 from binsight.model.run import Run
 
 PARITY_TOLERANCE = 1e-4
@@ -137,9 +140,9 @@ def _write_bundle(run: Run, dataset: Dataset, folder: Path, name: str, weights: 
     spec = spec.model_copy(update={"readable_from": readable_from, "figures": figures | stored})
     _write_golden(folder)
     (folder / "card.md").write_text(render_card(spec, run, dataset, certificate), encoding="utf-8")
-    others = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SPEC_NAME)
-    files = {path.relative_to(folder).as_posix(): file_digest(path) for path in others}
-    _write_spec(folder, spec.model_copy(update={"files": files}))
+    if len(photos) >= LEAST_PHOTOS:  # fewer say too little of what is usual
+        write_reference(folder, Counter.load(folder), dataset, photos, split="val")
+    seal(folder, spec)
 
 
 def _calibrated(
@@ -151,11 +154,11 @@ def _calibrated(
     """
     files = {MODEL_NAME: file_digest(folder / MODEL_NAME)}
     spec = spec.model_copy(update={"temperature": 1.0, "files": files})
-    _write_spec(folder, spec)
+    write_spec(folder, spec)
     probs_BK = Counter.load(folder).probs(partial(dataset.read_bytes, photo) for photo in photos)
     temperature = fit_temperature(probs_BK, [photo.count for photo in photos])
     spec = spec.model_copy(update={"temperature": temperature})
-    _write_spec(folder, spec)
+    write_spec(folder, spec)
     return spec, temper(probs_BK, temperature)
 
 
@@ -170,10 +173,6 @@ def certify_val(probs_BK: Floats, counts_B: Ints, photos: Sequence[LabelledPhoto
         split="val",
         note=CERTIFICATE_NOTE,
     )
-
-
-def _write_spec(folder: Path, spec: BundleSpec) -> None:
-    (folder / SPEC_NAME).write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def _write_golden(folder: Path) -> None:

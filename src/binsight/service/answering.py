@@ -11,11 +11,13 @@ from binsight.errors import BadInput, BinsightError, TooLate
 from binsight.service.answers import Answer, ErrorAnswer, answer_for, error_for
 from binsight.service.bodies import ClientLeft, Held
 from binsight.service.capture import Capturer, Offered
+from binsight.service.drift import DriftWatch
 from binsight.service.lanes import Counted, Lanes
 from binsight.service.links import Links
 from binsight.service.metrics import Metrics
 from binsight.service.middleware import INFERENCE_ID
 from binsight.service.photos import Asked, Order
+from binsight.service.traces import Traces
 
 _WATCH_EVERY_S = 0.25
 """How often a waiting request looks whether its client is still there."""
@@ -32,6 +34,8 @@ class Answering:
     links: Links
     metrics: Metrics
     within: float
+    drift: DriftWatch
+    traces: Traces
     capturer: Capturer | None = None
 
     async def counted(self, request: Request, order: Order, request_id: str) -> list[Answer]:
@@ -50,7 +54,7 @@ class Answering:
         photos = await self._photos(request, order)
         results = await self._results(request, order, photos)
         answers = [
-            error_for(result, request_id)[1]
+            self._error(result, request_id)
             if isinstance(result, Exception)
             else self._answer(result, asked, request_id)
             for asked, result in zip(order.asked, results, strict=True)
@@ -60,9 +64,15 @@ class Answering:
 
     def _answer(self, counted: Counted, asked: "Asked | BadInput", request_id: str) -> Answer:
         assert isinstance(asked, Asked)
-        answer = answer_for(counted, request_id=request_id, expected=asked.expected)
+        is_drifting = self.drift.is_drifting(counted.served.name)
+        answer = answer_for(counted, request_id=request_id, expected=asked.expected, is_drifting=is_drifting)
         if answer.verdict:
             self.metrics.verdicts.labels(answer.verdict.verdict).inc()
+        return answer
+
+    def _error(self, error: Exception, request_id: str) -> ErrorAnswer:
+        answer = error_for(error, request_id)[1]
+        self.metrics.errors.labels(answer.error.code).inc()
         return answer
 
     async def _capture(
@@ -101,6 +111,8 @@ class Answering:
         results = [next(counted) if isinstance(photo, bytes) else photo for photo in photos]
         for result in results:
             self.metrics.photos.labels("failed" if isinstance(result, Exception) else "counted").inc()
+            if isinstance(result, Counted):
+                self.traces.photo(result)
         return results
 
     async def _photo(self, asked: "Asked | BadInput", held: Held) -> bytes | Exception:

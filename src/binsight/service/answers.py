@@ -83,12 +83,15 @@ class Answers(BaseModel):
     results: list[Answer | ErrorAnswer]
 
 
-def answer_for(counted: Counted, *, request_id: str, expected: int | None) -> Answer:
-    """The answer for one photo, with a verdict where the record is given."""
+def answer_for(counted: Counted, *, request_id: str, expected: int | None, is_drifting: bool) -> Answer:
+    """The answer for one photo, with a verdict where the record is given.
+
+    Drift withdraws the certificate: it speaks for photos like those that it was made on.
+    """
     estimate, timing = counted.estimate, counted.timing
     verdict = None
     if expected is not None:
-        decided = decide(estimate, expected, counted.served.certificate)
+        decided = decide(estimate, expected, None if is_drifting else counted.served.certificate)
         verdict = VerdictAnswer(
             expected=expected, verdict=decided.word, p_record=round(decided.p_record, 6), reason=decided.reason
         )

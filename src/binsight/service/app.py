@@ -22,13 +22,15 @@ from binsight.counting import Bundle, default_bundle
 from binsight.counting.bundle import available_cores
 from binsight.counting.registry import Registry
 from binsight.errors import BinsightError
-from binsight.service import inference_protocol, integrators, sagemaker
+from binsight.service import drifting, inference_protocol, integrators, sagemaker
 from binsight.service.access import OPEN_PATHS, Access
+from binsight.service.alerts import Alert, Alerts
 from binsight.service.answering import Answering
 from binsight.service.answers import ErrorAnswer, ErrorDetail, error_for, error_headers
 from binsight.service.bodies import Bodies, ClientLeft, Room
 from binsight.service.capture import Capturer
 from binsight.service.describe import describe
+from binsight.service.drift import DriftWatch
 from binsight.service.follow import Follower, first_served
 from binsight.service.keys import KnownKeys
 from binsight.service.lanes import Lanes, Served
@@ -36,12 +38,17 @@ from binsight.service.links import Links
 from binsight.service.metrics import Metrics
 from binsight.service.middleware import Around
 from binsight.service.rates import Rates
+from binsight.service.traces import traces_from_environment
+from binsight.service.watching import Watchman
 from binsight.settings import Settings, settings
 
 log = logging.getLogger(__name__)
 
 CLIENT_LEFT = 499
 """What the log and the metrics say of a request whose client left (nginx's own number for it)."""
+
+LAST_ALERTS_S = 5
+"""How long the end of the process waits for alerts that are on their way."""
 
 
 def make_app(
@@ -57,17 +64,21 @@ def make_app(
     `keys` says whether callers need keys; by default they do where the settings demand it (`access`), and not else.
     It loads and warms the bundle once it runs, and answers `/ping` with 503 until then. `app.state` holds `lanes`
     and `metrics`, and `failure` where the bundle could not be taken into service; `on_failure` is called then.
-    Raises `MissingObject` or `BadBundle` for a folder that is no whole bundle.
+    Raises `MissingObject` or `BadBundle` for a folder that is no whole bundle, `BadInput` for settings of alerts.
     """
     chosen, bundle = chosen or settings(), bundle or default_bundle()
     if follow is None:
         Bundle.open(bundle)
-    metrics = Metrics()
+    metrics, traces = Metrics(), traces_from_environment()
+    secret = chosen.alert_secret.get_secret_value() if chosen.alert_secret else None
+    alerts = Alerts(chosen.alert_urls, secret, metrics)
     app = FastAPI(title="Binsight", version=__version__, lifespan=_lifespan, summary="Counts the items in a bin.")
     app.state.bundle, app.state.follow = bundle, follow
     app.state.num_lanes = num_lanes or available_cores()
     app.state.settings, app.state.metrics = chosen, metrics
-    app.state.answering = app.state.lanes = app.state.follower = app.state.failure = None
+    app.state.traces, app.state.alerts = traces, alerts
+    app.state.drift = DriftWatch(metrics, window=chosen.drift_photos)
+    app.state.answering = app.state.lanes = app.state.follower = app.state.watchman = app.state.failure = None
     app.state.on_failure = lambda: None
     app.state.demands_keys = chosen.access == "keys" if keys is None else keys
     app.state.known_keys, app.state.rates = None, Rates()
@@ -79,7 +90,7 @@ def make_app(
     metrics.gauge("binsight_queue_photos", "Photos that wait for a lane.", lambda: _lanes(app, "num_waiting"))
     metrics.gauge("binsight_queue_age_seconds", "Wait of the oldest of them.", lambda: _lanes(app, "oldest_wait"))
     metrics.gauge("binsight_ready", "1 while photos are taken.", lambda: _lanes(app, "is_ready"))
-    for router in (sagemaker.router, integrators.router, inference_protocol.router):
+    for router in (sagemaker.router, integrators.router, drifting.router, inference_protocol.router):
         app.include_router(router)
     for kind in (BinsightError, HTTPException, ClientLeft, Exception):
         app.add_exception_handler(kind, _answer_error)
@@ -96,7 +107,7 @@ def _surround(app: FastAPI, chosen: Settings, metrics: Metrics) -> None:
         open_paths=OPEN_PATHS | ({"/metrics"} if chosen.open_metrics else set()),
         answer_error=_answer_error,
     )
-    app.add_middleware(Around, metrics=metrics)
+    app.add_middleware(Around, metrics=metrics, traces=app.state.traces)
     room = Room(max(chosen.max_bytes_together, chosen.max_request_bytes))
     app.add_middleware(Bodies, most=chosen.max_request_bytes, room=room, within=chosen.body_within_s)
 
@@ -113,14 +124,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.wait([loading])
-        if app.state.follower:
-            await asyncio.to_thread(app.state.follower.stop)
-        if app.state.known_keys:
-            await asyncio.to_thread(app.state.known_keys.stop)
-        if app.state.lanes:
-            await asyncio.to_thread(app.state.lanes.close, within=app.state.settings.drain_within_s)
-        if app.state.capturer:
-            await asyncio.to_thread(app.state.capturer.close, within=app.state.settings.drain_within_s)
+        for thread in filter(None, (app.state.follower, app.state.watchman, app.state.known_keys)):
+            await asyncio.to_thread(thread.stop)
+        for taken in filter(None, (app.state.lanes, app.state.capturer)):
+            await asyncio.to_thread(taken.close, within=app.state.settings.drain_within_s)
+        await asyncio.to_thread(app.state.alerts.stop, within=LAST_ALERTS_S)
+        await asyncio.to_thread(app.state.traces.close)
 
 
 def _load(app: FastAPI) -> None:
@@ -135,6 +144,7 @@ def _load(app: FastAPI) -> None:
             num_lanes=state.num_lanes,
             queue_size=chosen.queue_photos,
             watch=state.metrics.watch,
+            note=state.drift.note,
         )
         links = Links(chosen.allowed_links, max_bytes=chosen.max_photo_bytes)
         lanes.start()
@@ -142,17 +152,32 @@ def _load(app: FastAPI) -> None:
         if not isinstance(error, BinsightError):
             log.exception("the service cannot start")
         state.failure = str(error)
+        state.alerts.send(Alert(event="bundle.failed", sentence=f"the service cannot start: {error}"))
         state.on_failure()
         return
     if state.capturer:
         state.capturer.start()
     state.answering = Answering(
-        lanes=lanes, links=links, metrics=state.metrics, within=chosen.answer_within_s, capturer=state.capturer
+        lanes=lanes,
+        links=links,
+        metrics=state.metrics,
+        within=chosen.answer_within_s,
+        drift=state.drift,
+        traces=state.traces,
+        capturer=state.capturer,
     )
     state.lanes = lanes
     if registry:
         state.follower = Follower(lanes, registry, state.follow, state.metrics)
         state.follower.start()
+    state.watchman = Watchman(
+        lanes,
+        state.drift,
+        state.metrics,
+        state.alerts,
+        failed=lambda: state.follower and state.follower.failure,
+    )
+    state.watchman.start()
     log.info("%s is ready after %.1f s, %d lanes", lanes.served.name, time.monotonic() - started, lanes.num_lanes)
 
 
@@ -170,6 +195,7 @@ async def _answer_error(request: Request, error: Exception) -> Response:
         status, answer = error.status_code, ErrorAnswer(error=detail)
     else:
         status, answer = error_for(error, request_id)
+    request.app.state.metrics.errors.labels(answer.error.code).inc()
     if status == 500:
         log.error("request %s failed", request_id, exc_info=error, extra={"request_id": request_id})
     if request.url.path.startswith("/v2"):

@@ -41,6 +41,8 @@ class Follower:
         self._failed: Pointed | None = None
         self._looks_to_skip = 0
         self._is_lost = False
+        self.failure: str | None = None
+        """Why the bundle that the alias names is not in service; None where it is."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow {alias}", daemon=True)
 
@@ -66,7 +68,7 @@ class Follower:
             return
         self._is_lost = False
         if pointed is None or pointed.version == self._lanes.served.version:
-            self._failed = None
+            self._failed = self.failure = None
         elif pointed == self._failed and self._looks_to_skip > 0:
             self._looks_to_skip -= 1
         else:
@@ -82,9 +84,10 @@ class Follower:
         except Exception as error:  # noqa: BLE001 - whatever a bundle does, the one in service stays
             self._failed, self._looks_to_skip = pointed, int(TRY_AGAIN_AFTER_S / LOOK_EVERY_S)
             self._metrics.swaps.labels("failed").inc()
-            log.error("%s cannot be taken into service, and %s stays: %s", pointed.version, now.name, error)
+            self.failure = f"{pointed.version} cannot be taken into service, and {now.name} stays: {error}"
+            log.error("%s", self.failure)
             return
-        self._lanes.served, self._before, self._failed = served, now, None
+        self._lanes.served, self._before, self._failed, self.failure = served, now, None, None
         self._metrics.swaps.labels("done").inc()
         log.info("%s is in service, in the place of %s", served.name, now.name)
 

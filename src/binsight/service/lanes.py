@@ -21,9 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from binsight.counting import Counter
-from binsight.counting.bundle import CERTIFICATE_NAME
+from binsight.counting.bundle import CERTIFICATE_NAME, REFERENCE_NAME
 from binsight.counting.counter import Seen
 from binsight.decision.certificate import Certificate, read_certificate
+from binsight.decision.reference import Reference, read_reference
 from binsight.errors import BinsightError, NotReady, Overloaded, TooLate
 from binsight.records import CountEstimate
 
@@ -32,28 +33,34 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Seconds that one photo spent waiting, being decoded, and in the network (with its whole batch)."""
+    """Seconds that one photo spent waiting, being decoded, and in the network (with its whole batch).
+
+    `starts` is when each of the three began, by `time.monotonic`.
+    """
 
     queue: float
     decode: float
     inference: float
+    starts: tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A bundle in service: its counter, and its certificate where it has one."""
+    """A bundle in service: its counter, and its certificate and its reference where it has them."""
 
     counter: Counter
     certificate: Certificate | None
+    reference: Reference | None = None
 
     @classmethod
     def load(cls, folder: Path) -> "Served":
-        """Open a bundle whose network runs on the one thread that asks. Raises as `Counter.load` and
-        `read_certificate` do."""
+        """Open a bundle whose network runs on the one thread that asks. Raises as `Counter.load`, `read_certificate` and
+        `read_reference` do."""
         counter = Counter.load(folder, threads=1)
-        data = counter.bundle.certificate()
+        data, seen = counter.bundle.certificate(), counter.bundle.reference()
         certificate = None if data is None else read_certificate(data, name=f"{folder}/{CERTIFICATE_NAME}")
-        return cls(counter=counter, certificate=certificate)
+        reference = None if seen is None else read_reference(seen, name=f"{folder}/{REFERENCE_NAME}")
+        return cls(counter=counter, certificate=certificate, reference=reference)
 
     @property
     def version(self) -> str:
@@ -95,6 +102,9 @@ class _Job:
 Watch = Callable[[str, float], None]
 """Told what happened, by name, with a number: `batch` (photos), `queue`, `decode`, `inference` (seconds)."""
 
+Note = Callable[[Served, Seen, CountEstimate], None]
+"""Told of each photo that was counted, once its answer is on its way."""
+
 
 class Lanes:
     """`num_lanes` threads in front of a bundle. Safe to submit to from any thread.
@@ -110,10 +120,11 @@ class Lanes:
         queue_size: int = 64,
         max_batch: int = 8,
         watch: Watch = lambda _name, _value: None,
+        note: Note = lambda _served, _seen, _estimate: None,
     ) -> None:
         self.served = served
         self.num_lanes, self.queue_size, self.max_batch = num_lanes, queue_size, max_batch
-        self._watch = watch
+        self._watch, self._note = watch, note
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._is_ready = self._is_closed = False
@@ -214,7 +225,7 @@ class Lanes:
     def _count(self, jobs: list[_Job]) -> int:
         begun = time.monotonic()
         served = self.served  # one bundle for the whole batch, whatever is swapped meanwhile
-        seen: list[tuple[_Job, Seen, float]] = []
+        seen: list[tuple[_Job, Seen, float, float]] = []
         for job in jobs:
             self._watch("queue", begun - job.submitted)
             started = time.monotonic()
@@ -223,18 +234,25 @@ class Lanes:
             except BinsightError as error:
                 _fail([job], error)
                 continue
-            seen.append((job, one, time.monotonic() - started))
-            self._watch("decode", seen[-1][2])
+            seen.append((job, one, started, time.monotonic() - started))
+            self._watch("decode", seen[-1][3])
         if not seen:
             return 0
         started = time.monotonic()
-        estimates = served.counter.estimate([one for _, one, _ in seen])
+        estimates = served.counter.estimate([one for _, one, _, _ in seen])
         inference = time.monotonic() - started
         self._watch("inference", inference)
         self._watch("batch", len(seen))
-        for (job, _, decode), estimate in zip(seen, estimates, strict=True):
-            timing = Timing(queue=begun - job.submitted, decode=decode, inference=inference)
+        for (job, _, decode_from, decode), estimate in zip(seen, estimates, strict=True):
+            timing = Timing(
+                queue=begun - job.submitted,
+                decode=decode,
+                inference=inference,
+                starts=(job.submitted, decode_from, started),
+            )
             job.future.set_result(Counted(estimate=estimate, served=served, timing=timing))
+        for (_, one, _, _), estimate in zip(seen, estimates, strict=True):
+            self._note(served, one, estimate)
         return len(seen)
 
 

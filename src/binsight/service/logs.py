@@ -17,13 +17,14 @@ def log_to_stderr(*, as_json: bool) -> None:
 
 
 class JsonLines(logging.Formatter):
-    """Each record as one JSON object: time (UTC), level, message, and a request's fields."""
+    """Each record as one JSON object: time (UTC), level, message, a request's fields, and its trace where there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z"
         line = {"time": stamp, "level": record.levelname, "message": record.getMessage()}
-        line |= {name: getattr(record, name) for name in REQUEST_FIELDS if hasattr(record, name)}
+        named = (*REQUEST_FIELDS, "trace_id")
+        line |= {name: getattr(record, name) for name in named if hasattr(record, name)}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)

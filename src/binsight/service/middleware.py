@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from binsight.service.logs import REQUEST_FIELDS
 from binsight.service.metrics import Metrics
+from binsight.service.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,8 @@ class Around:
     is in `request.state.id` and goes back as a header.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, traces: Traces) -> None:
+        self._app, self._metrics, self._traces = app, metrics, traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,16 +49,20 @@ class Around:
                     MutableHeaders(scope=message)[CAPTURED] = captured
             await send(message)
 
-        try:
-            await self._app(scope, receive, named)
-        finally:
-            # By route and not by path: a scanner would make a series of every path it tries.
-            endpoint = getattr(scope.get("route"), "path", "other")
-            seconds = time.perf_counter() - started
-            self._metrics.requests.labels(endpoint, str(status)).inc()
-            self._metrics.seconds.labels(endpoint).observe(seconds)
-            key = scope["state"].get("key")
-            client = (scope.get("client") or ("",))[0]
-            values = (request_id, scope["method"], endpoint, status, seconds, client, key and key.id)
-            fields = dict(zip(REQUEST_FIELDS, values, strict=True))
-            log.info("%s %s %d %.3f s %s", scope["method"], endpoint, status, seconds, request_id, extra=fields)
+        with self._traces.request(scope["method"], scope["path"], headers, request_id) as ended:
+            try:
+                await self._app(scope, receive, named)
+            finally:
+                # By route and not by path: a scanner would make a series of every path it tries.
+                endpoint = getattr(scope.get("route"), "path", "other")
+                seconds = time.perf_counter() - started
+                ended.endpoint, ended.status = endpoint, status
+                self._metrics.requests.labels(endpoint, str(status)).inc()
+                self._metrics.seconds.labels(endpoint).observe(seconds)
+                key = scope["state"].get("key")
+                client = (scope.get("client") or ("",))[0]
+                values = (request_id, scope["method"], endpoint, status, seconds, client, key and key.id)
+                fields = dict(zip(REQUEST_FIELDS, values, strict=True))
+                if ended.trace_id:
+                    fields["trace_id"] = ended.trace_id
+                log.info("%s %s %d %.3f s %s", scope["method"], endpoint, status, seconds, request_id, extra=fields)
