@@ -17,6 +17,19 @@ from binsight.errors import BadInput
     metavar="ALIAS",
     help="Count with the bundle that the registry calls so, `champion` for one, and change over when that changes.",
 )
+@click.option(
+    "--canary-share",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Share of the requests that the bundle called `canary` answers.  [default: BINSIGHT_CANARY_SHARE, else 0]",
+)
+@click.option(
+    "--shadow-share",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Share of the requests that the bundle called `shadow` counts too, unheard.  [default: BINSIGHT_SHADOW_SHARE, "
+    "else 0]",
+)
 @click.option("--lanes", type=click.IntRange(1, 256), help="Photos in work at once.  [default: one a core]")
 @click.option(
     "--only",
@@ -25,7 +38,16 @@ from binsight.errors import BadInput
     help="Leave the rest out. There is nothing but counting yet, so that this changes nothing.",
 )
 @json_option
-def serve(host: str, port: int, model: Path | None, follow: str | None, lanes: int | None, as_json: bool) -> None:
+def serve(
+    host: str,
+    port: int,
+    model: Path | None,
+    follow: str | None,
+    canary_share: float | None,
+    shadow_share: float | None,
+    lanes: int | None,
+    as_json: bool,
+) -> None:
     """Answer counts over HTTP: SageMaker's contract, /v1 for integrators, /v2.
 
     The result is a service at HOST:PORT. POST a photo to /v1/count, or a photo and its record to /v1/verify; /docs
@@ -40,6 +62,10 @@ def serve(host: str, port: int, model: Path | None, follow: str | None, lanes: i
     from binsight.service.app import make_app
     from binsight.service.logs import log_to_stderr
     from binsight.service.server import serve as serve_app
+    from binsight.settings import settings
 
     log_to_stderr(as_json=as_json)
-    serve_app(make_app(model, follow=follow, num_lanes=lanes), host=host, port=port)
+    shares = {"canary_share": canary_share, "shadow_share": shadow_share}
+    given = {name: share for name, share in shares.items() if share is not None}
+    chosen = settings().model_copy(update=given)
+    serve_app(make_app(model, follow=follow, num_lanes=lanes, chosen=chosen), host=host, port=port)

@@ -11,27 +11,31 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from starlette.datastructures import State
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from binsight import __version__
 from binsight.counting import Bundle, default_bundle
-from binsight.counting.bundle import available_cores
-from binsight.counting.registry import Registry
-from binsight.errors import BinsightError
+from binsight.counting.cores import available_cores
+from binsight.errors import BadInput, BinsightError
 from binsight.service import inference_protocol, integrators, sagemaker
 from binsight.service.answering import Answering, ClientLeft
 from binsight.service.answers import ErrorAnswer, ErrorDetail, error_for, error_headers
 from binsight.service.describe import describe
-from binsight.service.follow import Follower, first_served
 from binsight.service.lanes import Lanes, Served
 from binsight.service.links import Links
 from binsight.service.metrics import Metrics
 from binsight.service.middleware import Around
+from binsight.service.shadow import Shadow
 from binsight.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from binsight.counting.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -50,17 +54,20 @@ def make_app(
 
     It loads and warms the bundle once it runs, and answers `/ping` with 503 until then. `app.state` holds `lanes`
     and `metrics`, and `failure` where the bundle could not be taken into service; `on_failure` is called then.
-    Raises `MissingObject` or `BadBundle` for a folder that is no whole bundle.
+    Raises `MissingObject` or `BadBundle` for a folder that is no whole bundle, `BadInput` for a canary or a shadow of it.
     """
     chosen, bundle = chosen or settings(), bundle or default_bundle()
     if follow is None:
+        if chosen.canary_share or chosen.shadow_share:
+            raise BadInput("a canary and a shadow are what the registry calls so; add --follow champion")
         Bundle.open(bundle)
     metrics = Metrics()
     app = FastAPI(title="Binsight", version=__version__, lifespan=_lifespan, summary="Counts the items in a bin.")
     app.state.bundle, app.state.follow = bundle, follow
     app.state.num_lanes = num_lanes or available_cores()
     app.state.settings, app.state.metrics = chosen, metrics
-    app.state.answering = app.state.lanes = app.state.follower = app.state.failure = None
+    app.state.answering = app.state.lanes = app.state.failure = None
+    app.state.following = app.state.shadow = None
     app.state.on_failure = lambda: None
     metrics.gauge("binsight_queue_photos", "Photos that wait for a lane.", lambda: _lanes(app, "num_waiting"))
     metrics.gauge("binsight_queue_age_seconds", "Wait of the oldest of them.", lambda: _lanes(app, "oldest_wait"))
@@ -86,8 +93,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.wait([loading])
-        if app.state.follower:
-            await asyncio.to_thread(app.state.follower.stop)
+        for helper in (app.state.following, app.state.shadow):
+            if helper:
+                await asyncio.to_thread(helper.stop)
         if app.state.lanes:
             await asyncio.to_thread(app.state.lanes.close, within=app.state.settings.drain_within_s)
 
@@ -96,8 +104,11 @@ def _load(app: FastAPI) -> None:
     state, chosen = app.state, app.state.settings
     started = time.monotonic()
     try:
-        registry = Registry.open(chosen.ledger, chosen.bundles) if state.follow else None
-        served = first_served(registry, state.follow) if registry else Served.load(state.bundle)
+        registry = None
+        if state.follow:
+            registry, served = _followed(chosen, state.follow)
+        else:
+            served = Served.load(state.bundle)
         lanes = Lanes(
             served,
             num_lanes=state.num_lanes,
@@ -112,12 +123,41 @@ def _load(app: FastAPI) -> None:
         state.failure = str(error)
         state.on_failure()
         return
-    state.answering = Answering(lanes=lanes, links=links, metrics=state.metrics, within=chosen.answer_within_s)
+    if chosen.shadow_share:
+        state.shadow = Shadow(lanes.has_idle, state.metrics.roles)
+        state.shadow.start()
+    state.answering = Answering(
+        lanes=lanes,
+        links=links,
+        metrics=state.metrics,
+        within=chosen.answer_within_s,
+        canary_share=chosen.canary_share,
+        shadow=state.shadow,
+        shadow_share=chosen.shadow_share,
+    )
     state.lanes = lanes
     if registry:
-        state.follower = Follower(lanes, registry, state.follow, state.metrics)
-        state.follower.start()
+        _follow(state, registry)
     log.info("%s is ready after %.1f s, %d lanes", lanes.served.name, time.monotonic() - started, lanes.num_lanes)
+
+
+def _followed(chosen: Settings, alias: str) -> "tuple[Registry, Served]":
+    # Here and not above: a service that follows nothing is ready sooner without the ledger's libraries.
+    from binsight.counting.registry import Registry
+    from binsight.service.follow import first_served
+
+    registry = Registry.open(chosen.ledger, chosen.bundles)
+    return registry, first_served(registry, alias)
+
+
+def _follow(state: State, registry: "Registry") -> None:
+    from binsight.service.follow import Following
+
+    has_canary = state.settings.canary_share > 0
+    state.following = Following(
+        registry, state.lanes, state.metrics, champion=state.follow, canary=has_canary, shadow=state.shadow
+    )
+    state.following.start()
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

@@ -5,8 +5,8 @@ import logging
 import sys
 import time
 
-REQUEST_FIELDS = ("request_id", "method", "endpoint", "status", "seconds")
-"""What a line about a request carries beside its message."""
+REQUEST_FIELDS = ("request_id", "method", "endpoint", "status", "seconds", "model", "role")
+"""What a line about a request carries beside its message; the last two where a photo was counted."""
 
 
 def log_to_stderr(*, as_json: bool) -> None:
@@ -23,7 +23,7 @@ class JsonLines(logging.Formatter):
         """One line."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z"
         line = {"time": stamp, "level": record.levelname, "message": record.getMessage()}
-        line |= {name: getattr(record, name) for name in REQUEST_FIELDS if hasattr(record, name)}
+        line |= {name: getattr(record, name) for name in REQUEST_FIELDS if getattr(record, name, None) is not None}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)

@@ -62,7 +62,7 @@ class Around:
             seconds = time.perf_counter() - started
             self._metrics.requests.labels(endpoint, str(status)).inc()
             self._metrics.seconds.labels(endpoint).observe(seconds)
-            fields = dict(
-                zip(REQUEST_FIELDS, (request_id, scope["method"], endpoint, status, seconds), strict=True)
-            )
+            state = scope["state"]
+            values = (request_id, scope["method"], endpoint, status, seconds, state.get("model"), state.get("role"))
+            fields = dict(zip(REQUEST_FIELDS, values, strict=True))
             log.info("%s %s %d %.3f s %s", scope["method"], endpoint, status, seconds, request_id, extra=fields)
