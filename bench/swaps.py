@@ -43,6 +43,7 @@ daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error
 events {{ }}
 http {{
   access_log off;
+  client_body_buffer_size 4m;  # in memory: the worker, another user, may not write to the folder
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   upstream counting {{ server 127.0.0.1:{first} max_fails=0; server 127.0.0.1:{second} max_fails=0; }}
@@ -85,7 +86,8 @@ class Load:
         self._answers, self._is_over = context.Queue(), context.Event()
         self.num_answers, self.failed = 0, list[str]()
         self._processes = [
-            context.Process(target=ask_on, args=(port, self._answers, self._is_over)) for _ in range(num_processes)
+            context.Process(target=ask_on, args=(port, self._answers, self._is_over), daemon=True)
+            for _ in range(num_processes)
         ]
         for process in self._processes:
             process.start()
@@ -105,12 +107,19 @@ class Load:
             if found == version and when >= since:
                 return when
 
+    def take(self) -> None:
+        """Take what has come. Raises `SystemExit` where all of it failed: then it is not the swaps that are at fault."""
+        while not self._answers.empty():
+            self.next()
+        if self.num_answers > 10 and len(self.failed) == self.num_answers:
+            self._is_over.set()
+            sys.exit(f"no request was answered: {self.failed[-1]}")
+
     def end(self) -> None:
         """Take what is on its way."""
         self._is_over.set()
         while any(process.is_alive() for process in self._processes) or not self._answers.empty():
-            if not self._answers.empty():
-                self.next()
+            self.take()
             time.sleep(0.01)
 
 
@@ -205,27 +214,30 @@ def swaps(
 
 
 def restarts(folder: Path, num_restarts: int) -> dict[str, Any]:
-    with serving(FIRST) as one, serving(SECOND) as two:
-        running = {FIRST: one, SECOND: two}
-        config = folder / "nginx.conf"
-        config.write_text(NGINX.format(folder=folder, port=PROXY, first=FIRST, second=SECOND))
-        nginx = subprocess.Popen(["nginx", "-c", str(config), "-p", str(folder), "-e", str(folder / "error.log")])
-        try:
-            wait(lambda: get(PROXY, "/ping")[0] != 0, nginx)
-            load = Load(PROXY)
-            for number in range(num_restarts):
-                port = (FIRST, SECOND)[number % 2]
-                running[port].send_signal(signal.SIGTERM)
-                assert running[port].wait(PATIENCE_S) == 0, "a process that is told to end ends well"
-                running[port] = start(port)
-                wait(lambda port=port: is_ready(port), running[port])  # type: ignore[misc]
-            load.end()
-        finally:
-            nginx.terminate()
-            nginx.wait()
-            for process in running.values():
-                process.kill()
-                process.wait()
+    running = {port: start(port) for port in (FIRST, SECOND)}
+    config = folder / "nginx.conf"
+    config.write_text(NGINX.format(folder=folder, port=PROXY, first=FIRST, second=SECOND))
+    nginx = subprocess.Popen(["nginx", "-c", str(config), "-p", str(folder), "-e", str(folder / "error.log")])
+    try:
+        for port in running:
+            wait(lambda port=port: is_ready(port), running[port])  # type: ignore[misc]
+        wait(lambda: is_ready(PROXY), nginx)
+        load = Load(PROXY)
+        for number in range(num_restarts):
+            port = (FIRST, SECOND)[number % 2]
+            running[port].send_signal(signal.SIGTERM)
+            assert running[port].wait(PATIENCE_S) == 0, "a process that is told to end ends well"
+            running[port] = start(port)
+            wait(lambda port=port: is_ready(port), running[port])  # type: ignore[misc]
+            load.take()
+            print(f"{number + 1} restarts, {load.num_answers} requests, {len(load.failed)} failed", file=sys.stderr)
+        load.end()
+    finally:
+        nginx.terminate()
+        nginx.wait()
+        for process in running.values():
+            process.kill()
+            process.wait()
     return {"restarts": num_restarts, "requests": load.num_answers, "failed": load.failed}
 
 
