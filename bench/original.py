@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from binsight.counting import Counter, default_bundle
-from binsight.counting.counter import open_session
+from binsight.counting.providers import open_session
 from binsight.imaging.drawn import drawn_photo
 from binsight.model._torchvision import import_torchvision
 from binsight.model.export import export_onnx

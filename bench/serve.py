@@ -22,7 +22,7 @@ import numpy as np
 
 from binsight.counting import default_bundle
 from binsight.counting.bundle import Bundle
-from binsight.counting.counter import open_session
+from binsight.counting.providers import open_session
 from binsight.imaging import images_BCHW, pixels_HWC
 from ratio import bench_arguments, compare, report
 

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Two test workers share two cores: each numeric library with two threads of its own would only wait for the others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -12,7 +13,12 @@ import pytest
 from hypothesis import settings
 from tests.s3_server import PUBLIC_BUCKET, S3Server, abid_objects, running_s3_server
 
+from binsight.counting import default_bundle
+from binsight.records import CHAMPION
 from binsight.settings import settings as binsight_settings
+
+if TYPE_CHECKING:
+    from binsight.counting.registry import Registry
 
 # A shell that runs the tests in the background has its children ignore Ctrl-C, and theirs would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -52,3 +58,30 @@ def s3(objects: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> I
     with running_s3_server(tmp_path_factory.mktemp("s3")) as server:
         server.put(PUBLIC_BUCKET, objects)
         yield server
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Ledger, bundles and cache of one test, as the environment names them."""
+    values = {
+        "BINSIGHT_LEDGER": f"sqlite:///{tmp_path}/ledger.db",
+        "BINSIGHT_BUNDLES": str(tmp_path / "bundles"),
+        "BINSIGHT_CACHE_DIR": str(tmp_path / "cache"),
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    binsight_settings.cache_clear()
+    yield values
+    binsight_settings.cache_clear()
+
+
+@pytest.fixture
+def registry(places: dict[str, str]) -> Iterator["Registry"]:
+    """With the default bundle as the champion."""
+    from binsight.counting.registry import Registry  # needs the extra `ledger`
+
+    registry = Registry.open()
+    version = registry.register(default_bundle(), by="ann").version
+    registry.point(CHAMPION, version, by="ann", reason="", seen=None)
+    yield registry
+    registry.close()

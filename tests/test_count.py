@@ -17,7 +17,6 @@ from tests.s3_server import PUBLIC_BUCKET, running_s3_server
 
 from binsight.cli import cli
 from binsight.counting import Counter, default_bundle
-from binsight.counting.bundle import available_cores
 from binsight.counting.counter import BATCH_SIZE, temper_log_probs
 from binsight.errors import MissingObject
 from binsight.imaging.drawn import drawn_photo
@@ -216,12 +215,3 @@ def test_counting_loads_no_training_library(drawn: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ}
     )
     assert ended.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize(
-    ("limit", "most"), [("150000 100000", 2), ("50000 100000", 1), ("max 100000", None), ("?", None)]
-)
-def test_a_containers_quota_limits_the_cores(tmp_path: Path, limit: str, most: int | None) -> None:
-    (tmp_path / "cpu.max").write_text(f"{limit}\n")
-    everything = available_cores(tmp_path / "nowhere")
-    assert available_cores(tmp_path) == min(everything, most or everything)

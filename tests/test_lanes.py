@@ -58,7 +58,10 @@ def test_answers_are_those_of_the_counter_whatever_the_batch() -> None:
 
 def test_a_full_queue_refuses_and_says_when_to_come_back(held: tuple[Lanes, GatedCounter]) -> None:
     lanes, counter = held
+    while not lanes.has_idle():
+        time.sleep(0.005)
     begin_one(lanes, counter)
+    assert not lanes.has_idle()
     lanes.submit([("a", PHOTOS[1]), ("b", PHOTOS[1])], within=60)
     with pytest.raises(Overloaded, match="2 photos are waiting, and there is room for 4") as refusal:
         lanes.submit([("c", PHOTOS[1])] * 3, within=60)

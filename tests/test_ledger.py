@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from tests.postgres_server import running_postgres
 
 from binsight.errors import BadInput, ChangedMeanwhile, MissingObject, StorageFailure
-from binsight.storage.ledger import Ledger, Models, Pointed
+from binsight.storage.ledger import Ledger, Models, Pointed, database
 from binsight.storage.ledger.tables import metadata
 
 
@@ -110,6 +112,74 @@ def test_every_move_is_kept(models: Models) -> None:
         (1, None, A, "ann", "the first"),
     ]
     assert models.moves("shadow") == []
+
+
+def test_an_alias_that_was_retired_points_nowhere_and_keeps_its_moves(models: Models) -> None:
+    first = models.move("canary", A, seen=None, by="ann", reason="")
+    models.retire(first, by="bob", reason="worse")
+    assert models.pointed() == {}
+    with pytest.raises(ChangedMeanwhile):
+        models.retire(first, by="bob", reason="again")
+    with pytest.raises(ChangedMeanwhile):
+        models.move("canary", B, seen=first, by="ann", reason="")
+    again = models.move("canary", B, seen=None, by="ann", reason="another")
+    assert again == Pointed(alias="canary", version=B, revision=3)
+    with pytest.raises(ChangedMeanwhile):
+        models.move("canary", C, seen=None, by="bob", reason="")
+    assert [(m.revision, m.from_version, m.to_version, m.moved_by) for m in models.moves("canary")] == [
+        (3, None, B, "ann"),
+        (2, A, None, "bob"),
+        (1, None, A, "ann"),
+    ]
+
+
+def test_of_many_who_bring_a_retired_alias_back_one_succeeds(models: Models) -> None:
+    models.retire(models.move("canary", A, seen=None, by="ann", reason=""), by="ann", reason="")
+    results: list[str] = []
+
+    def bring_back() -> None:
+        try:
+            results.append(models.move("canary", B, seen=None, by="bob", reason="").version)
+        except ChangedMeanwhile:
+            results.append("late")
+
+    threads = [threading.Thread(target=bring_back) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [B, *["late"] * 5]
+    assert models.pointed()["canary"].revision == 3
+
+
+def test_a_ledger_from_before_aliases_could_be_retired_keeps_its_rows(url: str, opened: Opener) -> None:
+    _at_revision(url, "0001")
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"INSERT INTO model_versions VALUES ('{A}', 'bins', 't', 'ann', '{{}}')")
+        connection.exec_driver_sql(f"INSERT INTO aliases VALUES ('champion', '{A}', 1)")
+        connection.exec_driver_sql(
+            f"INSERT INTO alias_moves VALUES ('champion', 1, NULL, '{A}', 't', 'ann', 'first')"
+        )
+    engine.dispose()
+    models = Models(opened(url))
+    assert models.pointed() == {"champion": Pointed(alias="champion", version=A, revision=1)}
+    assert [move.reason for move in models.moves("champion")] == ["first"]
+    models.retire(models.pointed()["champion"], by="ann", reason="")
+    assert models.pointed() == {}
+
+
+def _at_revision(url: str, revision: str) -> None:
+    """An empty ledger as an older Binsight made it."""
+    if url.startswith("sqlite"):
+        Path(url.partition("///")[2]).parent.mkdir(parents=True)
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
 
 
 @pytest.mark.parametrize("seen", [None, Pointed(alias="champion", version=A, revision=1)])

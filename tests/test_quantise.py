@@ -23,7 +23,7 @@ from binsight.cli import cli
 from binsight.cli.export import export as export_command
 from binsight.counting import Bundle, Counter
 from binsight.counting.bundle import MODEL_NAME, SPEC_NAME
-from binsight.counting.counter import open_session
+from binsight.counting.providers import open_session
 from binsight.dataset.manifest import Dataset
 from binsight.decision.calibrate import fit_temperature, temper
 from binsight.decision.scores import score

@@ -12,8 +12,9 @@ from tests.s3_server import CREDENTIALS, PUBLIC_BUCKET, running_s3_server
 
 from binsight.cli import cli
 from binsight.counting import Bundle, default_bundle
-from binsight.counting.registry import CHAMPION, Registry
+from binsight.counting.registry import Registry
 from binsight.errors import BadBundle, BadInput, BinsightError, ChangedMeanwhile, MissingObject
+from binsight.records import CANARY, CHAMPION
 from binsight.settings import settings
 
 DEFAULT = Bundle.open(default_bundle()).version
@@ -96,6 +97,21 @@ def test_an_alias_goes_forward_back_and_forward_again(registry: Registry, tmp_pa
         registry.point("Champion ", DEFAULT, by="ann", reason="", seen=None)
 
 
+def test_an_alias_but_the_champion_may_be_retired_and_brought_back(registry: Registry) -> None:
+    registry.register(default_bundle(), by="ann")
+    for alias in (CHAMPION, CANARY):
+        registry.point(alias, DEFAULT, by="ann", reason="", seen=None)
+    with pytest.raises(BadInput, match="champion is in use and cannot be retired; promote another model"):
+        registry.retire(CHAMPION, by="ann", reason="")
+    assert registry.retire(CANARY, by="ann", reason="").version == DEFAULT
+    assert registry.pointed(CANARY) is None
+    with pytest.raises(MissingObject, match="canary points at no model"):
+        registry.retire(CANARY, by="ann", reason="")
+    assert registry.roll_back(CANARY, by="ann", reason="").revision == 3
+    with pytest.raises(BadInput, match="nothing to go back to"):
+        registry.roll_back(CANARY, by="ann", reason="")
+
+
 def test_bundles_may_lie_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running_s3_server(tmp_path / "s3") as server:
         server.put(PUBLIC_BUCKET, {"there": b"x"})
@@ -127,6 +143,10 @@ def test_the_commands_register_promote_list_and_roll_back(tmp_path: Path) -> Non
     assert {line["version"]: line["aliases"] for line in lines} == {second: ["champion"], DEFAULT: []}
     assert "[champion]" in run_models("list").stdout
     assert DEFAULT in run_models("rollback").stdout
+    assert run_models("promote", second, "--alias", "canary").exit_code == 0
+    retired = json.loads(run_models("retire", "canary", "--json").stdout)
+    assert retired == {"alias": "canary", "version": None, "revision": 2}
+    assert "canary" not in run_models("list").stdout
 
 
 @pytest.mark.parametrize(
@@ -136,6 +156,7 @@ def test_the_commands_register_promote_list_and_roll_back(tmp_path: Path) -> Non
         (("promote", "0000"), "there is no model 0000"),
         (("promote", DEFAULT, "--expect", DEFAULT), "champion points nowhere, not at"),
         (("rollback",), "nothing to go back to"),
+        (("retire", "shadow"), "shadow points at no model"),
     ],
 )
 def test_the_commands_errors_name_the_mend(arguments: tuple[str, ...], says: str) -> None:

@@ -14,6 +14,9 @@ from binsight.errors import BadRecord
 UNREADABLE = "unreadable"
 """The flag of a photo that could be opened but, as the counter itself says, not counted well."""
 
+CHAMPION, CANARY, SHADOW = "champion", "canary", "shadow"
+"""The bundle in use; the one that answers a share of the requests; the one that counts beside, without being heard."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordItem:

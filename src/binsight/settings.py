@@ -12,6 +12,9 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+Provider = Literal["auto", "cpu", "openvino", "cuda"]
+"""What may run a network."""
+
 
 class Settings(BaseSettings):
     """All settings, with their defaults. `docs/reference/settings.md` lists them; a test holds it to that."""
@@ -21,6 +24,11 @@ class Settings(BaseSettings):
     endpoint_url: str | None = Field(None, description="Address of an S3-compatible server, for every s3:// URL.")
     region: str = Field("us-east-1", description="Region of the buckets named by s3:// URLs.")
     model: Path | None = Field(None, description="Bundle that counts where --model is not given.")
+    provider: Provider = Field(
+        "auto",
+        description="What runs the network: cpu, openvino or cuda, as the installed ONNX Runtime has them; auto takes a "
+        "GPU on which the golden photos get their recorded answers, else the CPU.",
+    )
     cache_dir: Path = Field(
         Path("~/.cache/binsight"), description="Folder for decoded pixels, safe to delete at any time."
     )
@@ -70,6 +78,20 @@ class Settings(BaseSettings):
     max_request_photos: int = Field(32, gt=0, description="Photos in one request to the service, at most.")
     queue_photos: int = Field(
         64, gt=0, description="Photos that may wait in the service; beyond, it answers 503 and when to try again."
+    )
+    canary_share: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="Share of the requests that the bundle under the alias canary answers, where there is one; needs "
+        "binsight serve --follow.",
+    )
+    shadow_share: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="Share of the requests whose photos the bundle under the alias shadow counts again, unheard; needs "
+        "binsight serve --follow.",
     )
     answer_within_s: float = Field(
         30, gt=0, description="Seconds after which the service gives a photo up that is still waiting."

@@ -1,4 +1,4 @@
-"""`binsight models register | list | promote | rollback`."""
+"""`binsight models register | list | promote | rollback | retire`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +19,7 @@ COMMANDS = {
     "list": ("binsight.cli.models:list_models", "List the registered bundles and what they are called."),
     "promote": ("binsight.cli.models:promote", "Point an alias at a registered bundle."),
     "rollback": ("binsight.cli.models:rollback", "Point an alias where it pointed before its last move."),
+    "retire": ("binsight.cli.models:retire", "Have an alias point nowhere."),
 }
 
 alias_option = click.option("--alias", default="champion", show_default=True, help="The alias to move.")
@@ -95,6 +96,24 @@ def rollback(alias: str, reason: str, as_json: bool) -> None:
     The result is the alias at its version of before, and a row in the ledger. A second time brings it back.
     """
     _tell(_registry().roll_back(alias, by=who(), reason=reason or "rolled back"), as_json)
+
+
+@click.command()
+@click.argument("alias")
+@reason_option
+@json_option
+def retire(alias: str, reason: str, as_json: bool) -> None:
+    """Have an alias point nowhere.
+
+    The result is that there is no ALIAS any more, and a row in the ledger that says who took it from where. Whoever
+    serves it as the canary or the shadow does without within seconds. The champion cannot be retired; a rollback brings
+    others back.
+    """
+    retired = _registry().retire(alias, by=who(), reason=reason or "retired")
+    if as_json:
+        print_json(asdict(retired) | {"version": None, "revision": retired.revision + 1})
+    else:
+        click.echo(f"{alias} points nowhere; it was {retired.version} (move {retired.revision + 1})")
 
 
 def _registry() -> "Registry":

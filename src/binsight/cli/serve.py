@@ -25,6 +25,19 @@ from binsight.errors import BadInput
 )
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM) to answer over https with.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's key (PEM).")
+@click.option(
+    "--canary-share",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Share of the requests that the bundle called `canary` answers.  [default: BINSIGHT_CANARY_SHARE, else 0]",
+)
+@click.option(
+    "--shadow-share",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Share of the requests that the bundle called `shadow` counts too, unheard.  [default: BINSIGHT_SHADOW_SHARE, "
+    "else 0]",
+)
 @click.option("--lanes", type=click.IntRange(1, 256), help="Photos in work at once.  [default: one a core]")
 @click.option(
     "--only",
@@ -41,6 +54,8 @@ def serve(
     keys: bool | None,
     tls_cert: Path | None,
     tls_key: Path | None,
+    canary_share: float | None,
+    shadow_share: float | None,
     lanes: int | None,
     as_json: bool,
 ) -> None:
@@ -63,10 +78,13 @@ def serve(
     from binsight.service.app import make_app
     from binsight.service.logs import log_to_stderr
     from binsight.service.server import serve as serve_app
+    from binsight.settings import settings
 
     demanded = _demands_keys(host, keys)
     log_to_stderr(as_json=as_json)
-    app = make_app(model, follow=follow, num_lanes=lanes, keys=demanded)
+    shares = {"canary_share": canary_share, "shadow_share": shadow_share}
+    chosen = settings().model_copy(update={name: share for name, share in shares.items() if share is not None})
+    app = make_app(model, follow=follow, num_lanes=lanes, keys=demanded, chosen=chosen)
     serve_app(app, host=host, port=port, tls=(tls_cert, tls_key) if tls_cert and tls_key else None)
 
 

@@ -13,8 +13,6 @@ A bundle's version is the checksum of its `bundle.json`: the same content has th
 """
 
 import json
-import math
-import os
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -150,18 +148,3 @@ def file_digest(path: Path) -> str:
 def default_bundle() -> Path:
     """The bundle that counts where none is named: `BINSIGHT_MODEL`, else the one inside the package."""
     return settings().model or DEFAULT_FOLDER
-
-
-def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Cores that this process may use: in a container often fewer than the machine has, by affinity or by quota.
-
-    `cgroup` is where the kernel says which quota a container has
-    (https://docs.kernel.org/admin-guide/cgroup-v2.html, cpu.max); part of a core counts as a core.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = (cgroup / "cpu.max").read_text().split()
-        cores = min(cores, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError):  # no container, or one without a quota ("max")
-        pass
-    return max(1, cores)

@@ -6,6 +6,7 @@ photos ─▶ decode, check, measure (threads, a bounded number ahead) ─▶ ba
 Axes: B photos, H rows, W columns, C colour channels, K counts.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,14 +19,18 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from binsight.counting.bundle import Bundle, available_cores
-from binsight.errors import BadBundle, BinsightError, GateFailed
+from binsight.counting.bundle import Bundle
+from binsight.counting.cores import available_cores
+from binsight.counting.providers import CPU, candidates, open_session
+from binsight.errors import BinsightError, GateFailed
 from binsight.imaging import Limits, decode_photo, images_BCHW
 from binsight.imaging.bin_label import read_bin_label
 from binsight.imaging.prepare import OVERSAMPLING, Pixels, fit_square, pixels_HWC
 from binsight.imaging.quality import Quality, measure_quality
 from binsight.records import UNREADABLE, CountEstimate, CountFailure
-from binsight.settings import settings
+from binsight.settings import Provider, settings
+
+log = logging.getLogger(__name__)
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -54,21 +59,38 @@ class Seen:
 class Counter:
     """A bundle ready to count. Safe to use from several threads."""
 
-    def __init__(self, bundle: Bundle, session: onnxruntime.InferenceSession, *, threads: int) -> None:
-        self.bundle = bundle
+    def __init__(
+        self, bundle: Bundle, session: onnxruntime.InferenceSession, *, threads: int, provider: Provider = CPU
+    ) -> None:
+        self.bundle, self.provider = bundle, provider
         self.limits = Limits(max_bytes=settings().max_photo_bytes, max_pixels=settings().max_photo_pixels)
         self._session = session
         self._threads = threads
 
     @classmethod
-    def load(cls, folder: Path, *, threads: int | None = None) -> "Counter":
+    def load(cls, folder: Path, *, threads: int | None = None, provider: Provider | None = None) -> "Counter":
         """Open a bundle folder and its network, to run on `threads` cores (default: all it may use).
 
-        Raises `MissingObject` or `BadBundle`.
+        `provider` (default: the setting) is what runs it; `auto` takes the first whose golden photos get their answers.
+        Raises `MissingObject`, `BadBundle`, `BadInput` for a provider that is not there, and `GateFailed` for one that
+        gives other answers.
         """
-        bundle = Bundle.open(folder)
-        threads = threads or available_cores()
-        return cls(bundle, open_session(bundle.model_path, threads=threads), threads=threads)
+        bundle, threads, wanted = Bundle.open(folder), threads or available_cores(), provider or settings().provider
+        *others, last = candidates(wanted)
+        for one in others:
+            try:
+                return cls._checked(bundle, threads, one)
+            except Exception as error:  # noqa: BLE001 - whatever a driver does, the next provider may do
+                log.warning("%s is not run by %s: %s", bundle.spec.name, one, error)
+        return cls._checked(bundle, threads, last)
+
+    @classmethod
+    def _checked(cls, bundle: Bundle, threads: int, provider: Provider) -> "Counter":
+        session = open_session(bundle.model_path, threads=threads, provider=provider)
+        counter = cls(bundle, session, threads=threads, provider=provider)
+        if provider != CPU:  # the CPU computes as the bundle's maker did; others may round more, without a word
+            counter.check_golden()
+        return counter
 
     def count(
         self, photos: Iterable[tuple[str, PhotoBytes]], *, read_labels: bool = False
@@ -113,8 +135,10 @@ class Counter:
 
     def check_golden(self) -> None:
         """Count the bundle's golden photos. Raises `GateFailed` where an answer is not the recorded one."""
-        for name, data, expected in self.bundle.golden():
-            off = float(np.abs(self.probs([data])[0] - expected).max())
+        golden = self.bundle.golden()
+        probs_BK = self.probs([data for _, data, _ in golden])
+        for (name, _, expected), probs in zip(golden, probs_BK, strict=True):
+            off = float(np.abs(probs - expected).max())
             if off > GOLDEN_TOLERANCE:
                 raise GateFailed(
                     f"{self.bundle.folder}: golden photo {name} must get its recorded answer within "
@@ -168,21 +192,6 @@ def temper_log_probs(log_probs_BK: npt.NDArray[np.float32], temperature: float) 
     weights = np.exp(scaled)
     probs: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
     return probs
-
-
-def open_session(model: Path, *, threads: int) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime session on the CPU. Raises `BadBundle` where the file is not a network."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors only: warnings about optimisations are not for users
-    # Idle network threads would otherwise spin and take the cores from decoding.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Weights stored as int8 become fp32 once, now: otherwise with every batch, and one photo takes 2.8 times as long.
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime has errors of its own for each defect of a file
-        raise BadBundle(f"{model} is not a network that ONNX Runtime can open ({error}); export it again") from None
 
 
 def _in_order(

@@ -2,7 +2,7 @@
 
 ```
 BUNDLES/<version>/…     each bundle whole, under its version, which is its content's
-ledger                  versions, aliases (champion, shadow, …), every move of an alias
+ledger                  versions, aliases (champion, canary, shadow, …), every move of an alias
 ```
 """
 
@@ -14,14 +14,11 @@ from pathlib import Path
 
 from binsight.counting.bundle import SPEC_NAME, Bundle
 from binsight.errors import BadBundle, BadInput, MissingObject, MissingStore, StorageFailure
+from binsight.records import CHAMPION
 from binsight.settings import settings
 from binsight.storage.files import make_folder
 from binsight.storage.ledger import Ledger, Models, ModelVersion, Pointed
 from binsight.storage.objects import open_store, upload_folder
-
-CHAMPION, SHADOW = "champion", "shadow"
-"""The bundle in use; the one that counts beside it without being heard."""
-
 
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
@@ -92,17 +89,27 @@ class Registry:
         self.fetch(version)
         return self.models.move(alias, version, seen=seen, by=by, reason=reason)
 
+    def retire(self, alias: str, *, by: str, reason: str) -> Pointed:
+        """Have the alias point nowhere, and say where it pointed.
+
+        Raises `BadInput` for the champion, without which nothing counts, and `MissingObject` where it points nowhere.
+        """
+        if alias == CHAMPION:
+            raise BadInput(f"{CHAMPION} is in use and cannot be retired; promote another model")
+        if (seen := self.pointed(alias)) is None:
+            raise MissingObject(f"{alias} points at no model; see binsight models list")
+        self.models.retire(seen, by=by, reason=reason)
+        return seen
+
     def roll_back(self, alias: str, *, by: str, reason: str) -> Pointed:
         """Point the alias where it pointed before its last move; doing it twice is where it was.
 
         Raises `BadInput` where there is nothing to go back to.
         """
-        seen, moves = self.pointed(alias), self.models.moves(alias)
-        if seen is None or moves[0].from_version is None:
-            raise BadInput(f"{alias} has pointed at one model only; there is nothing to go back to")
-        if moves[0].revision != seen.revision:  # moved between the two questions
-            seen = Pointed(alias=alias, version=moves[0].to_version, revision=moves[0].revision)
-        return self.models.move(alias, moves[0].from_version, seen=seen, by=by, reason=reason)
+        moves = self.models.moves(alias)
+        if not moves or moves[0].from_version is None:
+            raise BadInput(f"{alias} pointed nowhere before; there is nothing to go back to")
+        return self.models.move(alias, moves[0].from_version, seen=moves[0].reached, by=by, reason=reason)
 
     def resolve(self, name: str) -> str:
         """The version that is meant by a version, its beginning (four signs or more), or an alias.

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from binsight.counting.bundle import REFERENCE_NAME, Bundle, available_cores, seal
+from binsight.counting.bundle import REFERENCE_NAME, Bundle, seal
+from binsight.counting.cores import available_cores
 from binsight.counting.counter import BATCH_SIZE, Counter, Seen
 from binsight.dataset.manifest import Dataset, LabelledPhoto
 from binsight.decision.features import features_of

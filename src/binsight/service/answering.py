@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from binsight.errors import BadInput, BinsightError, TooLate
+from binsight.records import CANARY, CHAMPION, SHADOW
 from binsight.service.answers import Answer, ErrorAnswer, answer_for, error_for
 from binsight.service.bodies import ClientLeft, Held
 from binsight.service.capture import Capturer, Offered
@@ -17,6 +18,8 @@ from binsight.service.links import Links
 from binsight.service.metrics import Metrics
 from binsight.service.middleware import INFERENCE_ID
 from binsight.service.photos import Asked, Order
+from binsight.service.roles import is_within
+from binsight.service.shadow import Shadow, ToCompare
 from binsight.service.traces import Traces
 
 _WATCH_EVERY_S = 0.25
@@ -37,6 +40,9 @@ class Answering:
     drift: DriftWatch
     traces: Traces
     capturer: Capturer | None = None
+    canary_share: float = 0.0
+    shadow: Shadow | None = None
+    shadow_share: float = 0.0
 
     async def counted(self, request: Request, order: Order, request_id: str) -> list[Answer]:
         """The answers to an order. Raises what kept the first photo that was not counted from it."""
@@ -66,8 +72,10 @@ class Answering:
         assert isinstance(asked, Asked)
         is_drifting = self.drift.is_drifting(counted.served.name)
         answer = answer_for(counted, request_id=request_id, expected=asked.expected, is_drifting=is_drifting)
-        if answer.verdict:
-            self.metrics.verdicts.labels(answer.verdict.verdict).inc()
+        verdict = answer.verdict.verdict if answer.verdict else None
+        if verdict:
+            self.metrics.verdicts.labels(verdict).inc()
+        self.metrics.roles.counted(counted, verdict=verdict)
         return answer
 
     def _error(self, error: Exception, request_id: str) -> ErrorAnswer:
@@ -106,14 +114,34 @@ class Answering:
         self, request: Request, order: Order, photos: Sequence[bytes | Exception]
     ) -> list[Counted | Exception]:
         good = [(f"photo {place}", photo) for place, photo in enumerate(photos) if isinstance(photo, bytes)]
-        futures = self.lanes.submit(good, within=self.within, read_labels=order.read_labels)
+        for_canary = not order.is_pinned and is_within(self.canary_share, CANARY, request.state.id)
+        futures = self.lanes.submit(good, within=self.within, read_labels=order.read_labels, for_canary=for_canary)
         counted = iter(await self._watched(request, futures))
         results = [next(counted) if isinstance(photo, bytes) else photo for photo in photos]
         for result in results:
             self.metrics.photos.labels("failed" if isinstance(result, Exception) else "counted").inc()
             if isinstance(result, Counted):
                 self.traces.photo(result)
+                request.state.model, request.state.role = result.served.name, result.role
+            elif not isinstance(result, BinsightError):
+                self.metrics.roles.failed(CHAMPION, self.lanes.served)
+        self._offer(order, photos, results, request.state.id)
         return results
+
+    def _offer(
+        self,
+        order: Order,
+        photos: Sequence[bytes | Exception],
+        results: Sequence[Counted | Exception],
+        request_id: str,
+    ) -> None:
+        """Let the shadow have what the champion counted, for its share of the requests."""
+        if self.shadow is None or not is_within(self.shadow_share, SHADOW, request_id):
+            return
+        for asked, photo, counted in zip(order.asked, photos, results, strict=True):
+            if isinstance(counted, Counted) and counted.role == CHAMPION:
+                assert isinstance(asked, Asked) and isinstance(photo, bytes)
+                self.shadow.offer(ToCompare(photo=photo, counted=counted, expected=asked.expected))
 
     async def _photo(self, asked: "Asked | BadInput", held: Held) -> bytes | Exception:
         if isinstance(asked, BadInput):

@@ -11,17 +11,18 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from starlette.datastructures import State
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from binsight import __version__
 from binsight.counting import Bundle, default_bundle
-from binsight.counting.bundle import available_cores
-from binsight.counting.registry import Registry
-from binsight.errors import BinsightError
+from binsight.counting.cores import available_cores
+from binsight.errors import BadInput, BinsightError
 from binsight.service import drifting, inference_protocol, integrators, sagemaker
 from binsight.service.access import OPEN_PATHS, Access
 from binsight.service.alerts import Alert, Alerts
@@ -31,16 +32,19 @@ from binsight.service.bodies import Bodies, ClientLeft, Room
 from binsight.service.capture import Capturer
 from binsight.service.describe import describe
 from binsight.service.drift import DriftWatch
-from binsight.service.follow import Follower, first_served
-from binsight.service.keys import KnownKeys
 from binsight.service.lanes import Lanes, Served
 from binsight.service.links import Links
 from binsight.service.metrics import Metrics
 from binsight.service.middleware import Around
 from binsight.service.rates import Rates
+from binsight.service.shadow import Shadow
 from binsight.service.traces import traces_from_environment
 from binsight.service.watching import Watchman
 from binsight.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from binsight.counting.registry import Registry
+    from binsight.service.keys import KnownKeys
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +68,13 @@ def make_app(
     `keys` says whether callers need keys; by default they do where the settings demand it (`access`), and not else.
     It loads and warms the bundle once it runs, and answers `/ping` with 503 until then. `app.state` holds `lanes`
     and `metrics`, and `failure` where the bundle could not be taken into service; `on_failure` is called then.
-    Raises `MissingObject` or `BadBundle` for a folder that is no whole bundle, `BadInput` for settings of alerts.
+    Raises `MissingObject` or `BadBundle` for a folder that is no whole bundle, `BadInput` for settings of alerts, and
+    for a canary or a shadow of a bundle that follows nothing.
     """
     chosen, bundle = chosen or settings(), bundle or default_bundle()
     if follow is None:
+        if chosen.canary_share or chosen.shadow_share:
+            raise BadInput("a canary and a shadow are what the registry calls so; add --follow champion")
         Bundle.open(bundle)
     metrics, traces = Metrics(), traces_from_environment()
     secret = chosen.alert_secret.get_secret_value() if chosen.alert_secret else None
@@ -78,7 +85,8 @@ def make_app(
     app.state.settings, app.state.metrics = chosen, metrics
     app.state.traces, app.state.alerts = traces, alerts
     app.state.drift = DriftWatch(metrics, window=chosen.drift_photos)
-    app.state.answering = app.state.lanes = app.state.follower = app.state.watchman = app.state.failure = None
+    app.state.answering = app.state.lanes = app.state.watchman = app.state.failure = None
+    app.state.following = app.state.shadow = None
     app.state.on_failure = lambda: None
     app.state.demands_keys = chosen.access == "keys" if keys is None else keys
     app.state.known_keys, app.state.rates = None, Rates()
@@ -124,8 +132,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.wait([loading])
-        for thread in filter(None, (app.state.follower, app.state.watchman, app.state.known_keys)):
-            await asyncio.to_thread(thread.stop)
+        helpers = (app.state.following, app.state.watchman, app.state.shadow, app.state.known_keys)
+        for helper in filter(None, helpers):
+            await asyncio.to_thread(helper.stop)
         for taken in filter(None, (app.state.lanes, app.state.capturer)):
             await asyncio.to_thread(taken.close, within=app.state.settings.drain_within_s)
         await asyncio.to_thread(app.state.alerts.stop, within=LAST_ALERTS_S)
@@ -136,9 +145,12 @@ def _load(app: FastAPI) -> None:
     state, chosen = app.state, app.state.settings
     started = time.monotonic()
     try:
-        state.known_keys = KnownKeys.open(chosen.ledger) if state.demands_keys else None
-        registry = Registry.open(chosen.ledger, chosen.bundles) if state.follow else None
-        served = first_served(registry, state.follow) if registry else Served.load(state.bundle)
+        state.known_keys = _known_keys(chosen) if state.demands_keys else None
+        registry = None
+        if state.follow:
+            registry, served = _followed(chosen, state.follow)
+        else:
+            served = Served.load(state.bundle)
         lanes = Lanes(
             served,
             num_lanes=state.num_lanes,
@@ -157,6 +169,9 @@ def _load(app: FastAPI) -> None:
         return
     if state.capturer:
         state.capturer.start()
+    if chosen.shadow_share:
+        state.shadow = Shadow(lanes.has_idle, state.metrics.roles)
+        state.shadow.start()
     state.answering = Answering(
         lanes=lanes,
         links=links,
@@ -165,20 +180,47 @@ def _load(app: FastAPI) -> None:
         drift=state.drift,
         traces=state.traces,
         capturer=state.capturer,
+        canary_share=chosen.canary_share,
+        shadow=state.shadow,
+        shadow_share=chosen.shadow_share,
     )
     state.lanes = lanes
     if registry:
-        state.follower = Follower(lanes, registry, state.follow, state.metrics)
-        state.follower.start()
+        _follow(state, registry)
     state.watchman = Watchman(
         lanes,
         state.drift,
         state.metrics,
         state.alerts,
-        failed=lambda: state.follower and state.follower.failure,
+        failed=lambda: state.following and state.following.failure,
     )
     state.watchman.start()
     log.info("%s is ready after %.1f s, %d lanes", lanes.served.name, time.monotonic() - started, lanes.num_lanes)
+
+
+def _known_keys(chosen: Settings) -> "KnownKeys":
+    from binsight.service.keys import KnownKeys
+
+    return KnownKeys.open(chosen.ledger)
+
+
+def _followed(chosen: Settings, alias: str) -> "tuple[Registry, Served]":
+    # Here and not above: a service that follows nothing is ready sooner without the ledger's libraries.
+    from binsight.counting.registry import Registry
+    from binsight.service.follow import first_served
+
+    registry = Registry.open(chosen.ledger, chosen.bundles)
+    return registry, first_served(registry, alias)
+
+
+def _follow(state: State, registry: "Registry") -> None:
+    from binsight.service.follow import Following
+
+    has_canary = state.settings.canary_share > 0
+    state.following = Following(
+        registry, state.lanes, state.metrics, champion=state.follow, canary=has_canary, shadow=state.shadow
+    )
+    state.following.start()
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

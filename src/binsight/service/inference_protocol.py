@@ -96,7 +96,7 @@ async def model_ready(request: Request, name: str, version: str | None = None) -
 @router.post("/models/{name}/versions/{version}/infer", openapi_extra=REQUEST_BODY, dependencies=[needs(COUNT)])
 async def infer(request: Request, name: str, version: str | None = None) -> dict[str, Any]:
     """Estimates for the photos; the first that cannot be counted fails the request."""
-    served = _served(request, name, version)
+    _served(request, name, version)
     body = checked(InferRequest, await request.body(), "the body")
     photos = body.inputs[0]
     most = request.app.state.settings.max_request_photos
@@ -106,10 +106,10 @@ async def infer(request: Request, name: str, version: str | None = None) -> dict
             f"{len(photos.data)}; mend the request"
         )
     asked = tuple(asked_in_json(PhotoInput(photo=data), f"data[{place}]") for place, data in enumerate(photos.data))
-    order = PhotoOrder(asked=asked, is_single=False)
+    order = PhotoOrder(asked=asked, is_single=False, is_pinned=version is not None)
     answers = await answering_of(request).counted(request, order, request.state.id)
     probs = [p for answer in answers for p in answer.probs]
-    num_counts = served.counter.bundle.spec.num_counts
+    num_counts = len(answers[0].probs)
     return {
         "model_name": name,
         "model_version": _version(answers),

@@ -10,8 +10,10 @@ from starlette.responses import Response
 
 from binsight.decision.certificate import Certificate
 from binsight.errors import BadInput
+from binsight.records import CANARY, CHAMPION, SHADOW
 from binsight.service.access import needs
 from binsight.service.answers import Answer, Answers, ErrorAnswer
+from binsight.service.lanes import Served
 from binsight.service.photos import JSON_TYPE, Asked, read_order
 from binsight.service.sagemaker import REQUEST_BODY, answering_of, respond
 from binsight.storage.ledger.api_keys import COUNT, READ
@@ -26,6 +28,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 class ModelAnswer(BaseModel):
     """A bundle in service."""
 
+    role: str = Field(
+        description="champion; canary, which answers a share of the requests; or shadow, which is not heard."
+    )
     name: str
     version: str = Field(description="By content: the same bundle has the same version anywhere.")
     num_counts: int = Field(description="K: probs[n] for n = 0 … K-1, the last K-1 or more.")
@@ -72,17 +77,24 @@ async def verify(request: Request) -> Response:
 
 @router.get("/models", responses=ERRORS, dependencies=[needs(READ)])
 async def models(request: Request) -> Models:
-    """The bundle that answers, its certificate and its figures."""
-    served = answering_of(request).lanes.served
-    spec, version = served.counter.bundle.spec, served.version
-    answer = ModelAnswer(
+    """The bundles in service, the champion first: certificates and figures."""
+    answering = answering_of(request)
+    in_service = {CHAMPION: answering.lanes.served, CANARY: answering.lanes.canary}
+    if answering.shadow is not None:
+        in_service[SHADOW] = answering.shadow.served
+    return Models(models=[_model(role, served) for role, served in in_service.items() if served is not None])
+
+
+def _model(role: str, served: Served) -> ModelAnswer:
+    spec = served.counter.bundle.spec
+    return ModelAnswer(
+        role=role,
         name=spec.name,
-        version=version,
+        version=served.version,
         num_counts=spec.num_counts,
         certificate=served.certificate,
         figures=spec.figures,
     )
-    return Models(models=[answer])
 
 
 def _with_record(asked: "Asked | BadInput") -> "Asked | BadInput":

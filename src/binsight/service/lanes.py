@@ -23,10 +23,11 @@ from pathlib import Path
 from binsight.counting import Counter
 from binsight.counting.bundle import CERTIFICATE_NAME, REFERENCE_NAME
 from binsight.counting.counter import Seen
+from binsight.counting.providers import CPU
 from binsight.decision.certificate import Certificate, read_certificate
 from binsight.decision.reference import Reference, read_reference
 from binsight.errors import BinsightError, NotReady, Overloaded, TooLate
-from binsight.records import CountEstimate
+from binsight.records import CANARY, CHAMPION, CountEstimate
 
 log = logging.getLogger(__name__)
 
@@ -73,20 +74,30 @@ class Served:
         return f"{self.counter.bundle.spec.name}:{self.version}"
 
     def warm(self, max_batch: int) -> None:
-        """Run every batch size once. Raises `GateFailed` where a golden photo does not get its answer."""
+        """Count the golden photos, and run the smallest and the largest batch, on a GPU every size.
+
+        On the CPU a size's first run takes no longer than its second (bench/start.py --first-runs); only the memory for
+        the largest has to be there. Raises `GateFailed` where a golden photo does not get its answer.
+        """
         self.counter.check_golden()
-        photos = [data for _, data, _ in self.counter.bundle.golden()]
-        for size in range(1, max_batch + 1):
-            self.counter.estimate([self.counter.see("warm-up", photos[i % len(photos)]) for i in range(size)])
+        seen = [self.counter.see("warm-up", data) for _, data, _ in self.counter.bundle.golden()[:max_batch]]
+        sizes = (1, max_batch) if self.counter.provider == CPU else range(1, max_batch + 1)
+        for size in sizes:
+            self.counter.estimate([seen[i % len(seen)] for i in range(size)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """An estimate, the bundle that made it, and how long that took."""
+    """An estimate, the bundle that made it and as what, and how long that took.
+
+    `stood_in_for`: the canary that should have made it, and failed.
+    """
 
     estimate: CountEstimate
     served: Served
     timing: Timing
+    role: str = CHAMPION
+    stood_in_for: Served | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +105,7 @@ class _Job:
     name: str
     photo: bytes
     read_labels: bool
+    for_canary: bool
     deadline: float
     future: "Future[Counted]" = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
@@ -110,6 +122,7 @@ class Lanes:
     """`num_lanes` threads in front of a bundle. Safe to submit to from any thread.
 
     `served` may be assigned another bundle at any time, warm: batches begun keep theirs, the next ones have the new one.
+    So may `canary`, which counts what is submitted for it; None: there is none, and `served` counts it all.
     """
 
     def __init__(
@@ -123,11 +136,13 @@ class Lanes:
         note: Note = lambda _served, _seen, _estimate: None,
     ) -> None:
         self.served = served
+        self.canary: Served | None = None
         self.num_lanes, self.queue_size, self.max_batch = num_lanes, queue_size, max_batch
         self._watch, self._note = watch, note
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._is_ready = self._is_closed = False
+        self._num_idle = 0
         self._seconds_a_photo = 0.05  # of the whole service; learnt from what it does
         self._threads = [
             threading.Thread(target=self._run, name=f"lane {number}", daemon=True) for number in range(num_lanes)
@@ -149,6 +164,10 @@ class Lanes:
         with self._changed:
             return time.monotonic() - self._waiting[0].submitted if self._waiting else 0.0
 
+    def has_idle(self) -> bool:
+        """Whether a lane has nothing to do."""
+        return self._num_idle > 0 and not self._waiting
+
     def start(self) -> None:
         """Check the golden photos, warm every batch size, and only then take photos. Raises `GateFailed`."""
         self.served.warm(self.max_batch)
@@ -157,7 +176,12 @@ class Lanes:
         self._is_ready = True
 
     def submit(
-        self, photos: Sequence[tuple[str, bytes]], *, within: float, read_labels: bool = False
+        self,
+        photos: Sequence[tuple[str, bytes]],
+        *,
+        within: float,
+        read_labels: bool = False,
+        for_canary: bool = False,
     ) -> "list[Future[Counted]]":
         """Queue photos, all of them or none; their futures end within `within` seconds, in an estimate or an error.
 
@@ -165,7 +189,7 @@ class Lanes:
         `Overloaded` where the queue has no room for all, `NotReady` before `start` and after `close`.
         """
         deadline = time.monotonic() + within
-        jobs = [_Job(name, photo, read_labels, deadline) for name, photo in photos]
+        jobs = [_Job(name, photo, read_labels, for_canary, deadline) for name, photo in photos]
         with self._changed:
             if not self.is_ready:
                 raise NotReady("the service is not ready; ask again when /ping answers 200")
@@ -208,7 +232,9 @@ class Lanes:
     def _next(self) -> list[_Job]:
         """This lane's share of what is waiting; nothing once closed and empty."""
         with self._changed:
+            self._num_idle += 1
             self._changed.wait_for(lambda: self._waiting or self._is_closed)
+            self._num_idle -= 1
             share = math.ceil(len(self._waiting) / self.num_lanes)
             return [self._waiting.popleft() for _ in range(min(share, self.max_batch))]
 
@@ -223,8 +249,23 @@ class Lanes:
         return True
 
     def _count(self, jobs: list[_Job]) -> int:
+        """How many of a batch were counted: each bundle's part in one run of its network."""
+        served, canary = self.served, self.canary  # for the whole batch, whatever is swapped meanwhile
+        if canary is None:
+            return self._count_by(served, jobs)
+        for_canary = [job for job in jobs if job.for_canary]
+        num_counted = self._count_by(served, [job for job in jobs if not job.for_canary])
+        try:
+            return num_counted + self._count_by(canary, for_canary, role=CANARY)
+        except Exception:  # a canary may fail; those who asked may not notice
+            log.exception("the canary %s failed on a batch, which %s counts", canary.name, served.name)
+            rest = [job for job in for_canary if not job.future.done()]
+            return num_counted + self._count_by(served, rest, stands_in_for=canary)
+
+    def _count_by(
+        self, served: Served, jobs: list[_Job], *, role: str = CHAMPION, stands_in_for: Served | None = None
+    ) -> int:
         begun = time.monotonic()
-        served = self.served  # one bundle for the whole batch, whatever is swapped meanwhile
         seen: list[tuple[_Job, Seen, float, float]] = []
         for job in jobs:
             self._watch("queue", begun - job.submitted)
@@ -250,7 +291,10 @@ class Lanes:
                 inference=inference,
                 starts=(job.submitted, decode_from, started),
             )
-            job.future.set_result(Counted(estimate=estimate, served=served, timing=timing))
+            counted = Counted(
+                estimate=estimate, served=served, timing=timing, role=role, stood_in_for=stands_in_for
+            )
+            job.future.set_result(counted)
         for (_, one, _, _), estimate in zip(seen, estimates, strict=True):
             self._note(served, one, estimate)
         return len(seen)

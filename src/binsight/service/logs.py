@@ -5,8 +5,19 @@ import logging
 import sys
 import time
 
-REQUEST_FIELDS = ("request_id", "method", "endpoint", "status", "seconds", "client", "key")
-"""What a line about a request carries beside its message."""
+REQUEST_FIELDS = (
+    "request_id",
+    "method",
+    "endpoint",
+    "status",
+    "seconds",
+    "client",
+    "key",
+    "model",
+    "role",
+    "trace_id",
+)
+"""What a line about a request carries beside its message; the last five where there is such a thing."""
 
 
 def log_to_stderr(*, as_json: bool) -> None:
@@ -23,8 +34,7 @@ class JsonLines(logging.Formatter):
         """One line."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z"
         line = {"time": stamp, "level": record.levelname, "message": record.getMessage()}
-        named = (*REQUEST_FIELDS, "trace_id")
-        line |= {name: getattr(record, name) for name in named if hasattr(record, name)}
+        line |= {name: getattr(record, name) for name in REQUEST_FIELDS if getattr(record, name, None) is not None}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from binsight.decision.drift import Drift
+from binsight.records import CHAMPION
+from binsight.service.roles import RoleMetrics
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _BATCHES = (1, 2, 4, 8, 16, 32)
@@ -33,7 +35,7 @@ class Metrics:
         )
         self.verdicts = Counter("binsight_verdicts", "Verdicts on records.", ["verdict"], registry=self.registry)
         self.swaps = Counter(
-            "binsight_swaps", "Changes of the bundle in service.", ["result"], registry=self.registry
+            "binsight_swaps", "Changes of the bundle in service.", ["role", "result"], registry=self.registry
         )
         self.captures = Counter(
             "binsight_captures", "Captures by what became of them.", ["result"], registry=self.registry
@@ -45,10 +47,12 @@ class Metrics:
             "binsight_alerts", "Alerts to webhooks, by what became of them.", ["result"], registry=self.registry
         )
         # There with nought from the start: Prometheus sees no increase in a series that begins with one.
-        for counter, results in ((self.swaps, ("done", "failed")), (self.alerts, ALERT_RESULTS)):
-            for result in results:
-                counter.labels(result)
+        for result in ("done", "failed"):
+            self.swaps.labels(CHAMPION, result)
+        for result in ALERT_RESULTS:
+            self.alerts.labels(result)
         self.drift = DriftMetrics(self.registry)
+        self.roles = RoleMetrics(self.registry)
         self._by_name = {
             "queue": self._histogram("binsight_queue_seconds", "A photo's wait for a lane."),
             "decode": self._histogram("binsight_decode_seconds", "Decoding and measuring one photo."),

@@ -59,10 +59,13 @@ class Around:
                 ended.endpoint, ended.status = endpoint, status
                 self._metrics.requests.labels(endpoint, str(status)).inc()
                 self._metrics.seconds.labels(endpoint).observe(seconds)
-                key = scope["state"].get("key")
-                client = (scope.get("client") or ("",))[0]
-                values = (request_id, scope["method"], endpoint, status, seconds, client, key and key.id)
-                fields = dict(zip(REQUEST_FIELDS, values, strict=True))
-                if ended.trace_id:
-                    fields["trace_id"] = ended.trace_id
+                fields = _fields(scope, endpoint, status, seconds) | {"trace_id": ended.trace_id or None}
                 log.info("%s %s %d %.3f s %s", scope["method"], endpoint, status, seconds, request_id, extra=fields)
+
+
+def _fields(scope: Scope, endpoint: str, status: int, seconds: float) -> dict[str, object]:
+    """What a line about a request carries: `REQUEST_FIELDS` without the trace."""
+    state = scope["state"]
+    key, client = state.get("key"), (scope.get("client") or (None,))[0]
+    who = (client, key and key.id, state.get("model"), state.get("role"))
+    return dict(zip(REQUEST_FIELDS, (state["id"], scope["method"], endpoint, status, seconds, *who), strict=False))

@@ -35,11 +35,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A whole request. `is_single`: it asked for one photo as such, and gets one answer instead of a list."""
+    """A whole request. `is_single`: it asked for one photo as such, and gets one answer instead of a list.
+
+    `is_pinned`: it asked for the champion by its version, and no canary may answer.
+    """
 
     asked: tuple["Asked | BadInput", ...]
     is_single: bool
     read_labels: bool = False
+    is_pinned: bool = False
 
 
 class PhotoInput(BaseModel):

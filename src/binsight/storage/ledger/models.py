@@ -36,15 +36,22 @@ class Pointed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AliasMove:
-    """One move of an alias; `from_version` is None for its first."""
+    """One move of an alias; `from_version` is None where it pointed nowhere, `to_version` where it was retired."""
 
     alias: str
     revision: int
     from_version: str | None
-    to_version: str
+    to_version: str | None
     moved_at: str
     moved_by: str
     reason: str
+
+    @property
+    def reached(self) -> Pointed | None:
+        """Where the alias points after this move."""
+        if self.to_version is None:
+            return None
+        return Pointed(alias=self.alias, version=self.to_version, revision=self.revision)
 
 
 class Models:
@@ -86,9 +93,10 @@ class Models:
             return [_version(row) for row in connection.execute(query)]
 
     def pointed(self) -> dict[str, Pointed]:
-        """Every alias, by name."""
+        """Every alias that points somewhere, by name."""
+        query = sa.select(aliases).where(aliases.c.version.is_not(None)).order_by(aliases.c.alias)
         with self._ledger.reading() as connection:
-            rows = connection.execute(sa.select(aliases).order_by(aliases.c.alias))
+            rows = connection.execute(query)
             return {row.alias: Pointed(alias=row.alias, version=row.version, revision=row.revision) for row in rows}
 
     def moves(self, alias: str) -> list[AliasMove]:
@@ -98,33 +106,53 @@ class Models:
             return [AliasMove(**row._mapping) for row in connection.execute(query)]
 
     def move(self, alias: str, to: str, *, seen: Pointed | None, by: str, reason: str) -> Pointed:
-        """Point an alias at a version, if it still points where it was `seen` to (None: nowhere yet).
+        """Point an alias at a version, if it still points where it was `seen` to (None: nowhere).
 
         The move and its row are one transaction. Raises `ChangedMeanwhile` where the alias was moved since, and
         `MissingObject` for a version that is not registered.
         """
-        revision = 1 if seen is None else seen.revision + 1
         with self._ledger.writing() as connection:
             query = sa.select(model_versions.c.version).where(model_versions.c.version == to)
             if connection.execute(query).first() is None:
                 raise MissingObject(f"there is no model {to}; register it, or see binsight models list")
-            if not _swapped(connection, alias, to, revision):
-                raise ChangedMeanwhile(f"{alias} was moved by somebody else meanwhile; look again, then repeat")
-            connection.execute(
-                sa.insert(alias_moves).values(
-                    alias=alias,
-                    revision=revision,
-                    from_version=None if seen is None else seen.version,
-                    to_version=to,
-                    moved_at=_now(),
-                    moved_by=by,
-                    reason=reason,
-                )
-            )
+            revision = _moved(connection, alias, seen, to, by, reason)
         return Pointed(alias=alias, version=to, revision=revision)
 
+    def retire(self, seen: Pointed, *, by: str, reason: str) -> None:
+        """Have an alias point nowhere, if it still points where it was `seen` to. Raises `ChangedMeanwhile`."""
+        with self._ledger.writing() as connection:
+            _moved(connection, seen.alias, seen, None, by, reason)
 
-def _swapped(connection: sa.Connection, alias: str, to: str, revision: int) -> bool:
+
+def _moved(
+    connection: sa.Connection, alias: str, seen: Pointed | None, to: str | None, by: str, reason: str
+) -> int:
+    """Move an alias and write the row of it; the revision it is at now. Raises `ChangedMeanwhile`."""
+    before = _retired_revision(connection, alias) if seen is None else seen.revision
+    revision = before + 1
+    if not _swapped(connection, alias, to, revision):
+        raise ChangedMeanwhile(f"{alias} was moved by somebody else meanwhile; look again, then repeat")
+    connection.execute(
+        sa.insert(alias_moves).values(
+            alias=alias,
+            revision=revision,
+            from_version=None if seen is None else seen.version,
+            to_version=to,
+            moved_at=_now(),
+            moved_by=by,
+            reason=reason,
+        )
+    )
+    return revision
+
+
+def _retired_revision(connection: sa.Connection, alias: str) -> int:
+    """After how many moves an alias points nowhere; 0 for one that never was, or that points somewhere by now."""
+    query = sa.select(aliases.c.revision).where((aliases.c.alias == alias) & aliases.c.version.is_(None))
+    return connection.execute(query).scalar() or 0
+
+
+def _swapped(connection: sa.Connection, alias: str, to: str | None, revision: int) -> bool:
     if revision == 1:
         savepoint = connection.begin_nested()
         try:

@@ -18,7 +18,7 @@ aliases = sa.Table(
     "aliases",
     metadata,
     sa.Column("alias", sa.String(40), primary_key=True),
-    sa.Column("version", sa.String(12), sa.ForeignKey("model_versions.version"), nullable=False),
+    sa.Column("version", sa.String(12), sa.ForeignKey("model_versions.version")),
     sa.Column("revision", sa.Integer, nullable=False),
 )
 
@@ -28,7 +28,7 @@ alias_moves = sa.Table(
     sa.Column("alias", sa.String(40), primary_key=True),
     sa.Column("revision", sa.Integer, primary_key=True),
     sa.Column("from_version", sa.String(12), sa.ForeignKey("model_versions.version")),
-    sa.Column("to_version", sa.String(12), sa.ForeignKey("model_versions.version"), nullable=False),
+    sa.Column("to_version", sa.String(12), sa.ForeignKey("model_versions.version")),
     sa.Column("moved_at", sa.String(32), nullable=False),
     sa.Column("moved_by", sa.String(200), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),

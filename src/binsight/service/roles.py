@@ -1,0 +1,100 @@
+"""Who counts a request: the champion, for a share of them the canary; and whom the shadow counts again, unheard."""
+
+import threading
+from hashlib import sha256
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
+
+from binsight.records import CANARY, CountEstimate
+from binsight.service.lanes import Counted, Served
+
+MOST_MODELS = 8
+"""Bundles that have figures of their own at a time: a service that runs for a year sees more than it should show."""
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+def is_within(share: float, role: str, request_id: str) -> bool:
+    """Whether a request is in a role's share, by its id alone: asked again, anywhere, it gets the same model.
+
+    Each role draws for itself, so that a shadow of 5% is not of the very 5% that the canary answers.
+    """
+    digest = sha256(f"{role} {request_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+class RoleMetrics:
+    """What each role's bundle does, by role and version; and how far the shadow's answers are from the champion's."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        by, pair = ["role", "model"], ["model", "champion"]
+        self.photos = Counter(
+            "binsight_role_photos", "Photos by who counted them.", [*by, "result"], registry=registry
+        )
+        self.seconds = Histogram(
+            "binsight_role_seconds", "Decoding and network.", by, buckets=_SECONDS, registry=registry
+        )
+        self.counts = Summary("binsight_role_count", "Counts; sum by count is their mean.", by, registry=registry)
+        self.verdicts = Counter(
+            "binsight_role_verdicts", "Verdicts by who gave them.", [*by, "verdict"], registry=registry
+        )
+        self.same = Counter(
+            "binsight_shadow_same", "Photos that the shadow counted as the champion did.", pair, registry=registry
+        )
+        self.difference = Summary(
+            "binsight_shadow_difference", "Shadow's count off the champion's, absolute.", pair, registry=registry
+        )
+        self.variation = Summary(
+            "binsight_shadow_total_variation", "Between the two distributions, 0 to 1.", pair, registry=registry
+        )
+        self.dropped = Counter(
+            "binsight_shadow_dropped", "Photos that the shadow had no time for.", registry=registry
+        )
+        self._known: dict[str, None] = {}
+        self._lock = threading.Lock()
+
+    def counted(self, counted: Counted, *, verdict: str | None) -> None:
+        """A photo was counted, in whatever role."""
+        labels = (counted.role, self._version(counted.served))
+        self.photos.labels(*labels, "counted").inc()
+        self.seconds.labels(*labels).observe(counted.timing.decode + counted.timing.inference)
+        self.counts.labels(*labels).observe(counted.estimate.count)
+        if verdict is not None:
+            self.verdicts.labels(*labels, verdict).inc()
+        if counted.stood_in_for is not None:
+            self.failed(CANARY, counted.stood_in_for)
+
+    def failed(self, role: str, served: Served) -> None:
+        """A bundle failed on a photo that was in order."""
+        self.photos.labels(role, self._version(served), "failed").inc()
+
+    def compared(self, shadow: Counted, champion: Counted) -> None:
+        """Both counted the same photo."""
+        pair = (self._version(shadow.served), self._version(champion.served))
+        off = abs(shadow.estimate.count - champion.estimate.count)
+        self.same.labels(*pair).inc(off == 0)
+        self.difference.labels(*pair).observe(off)
+        self.variation.labels(*pair).observe(total_variation(shadow.estimate, champion.estimate))
+
+    def _version(self, served: Served) -> str:
+        """The bundle's version, as a label; the one heard of longest ago is forgotten where there are too many."""
+        version = served.version
+        with self._lock:
+            self._known[version] = self._known.pop(version, None)
+            while len(self._known) > MOST_MODELS:
+                self._forget(next(iter(self._known)))
+        return version
+
+    def _forget(self, version: str) -> None:
+        del self._known[version]
+        for metric in (self.photos, self.seconds, self.counts, self.verdicts):
+            metric.remove_by_labels({"model": version})
+        for pair in (self.same, self.difference, self.variation):
+            pair.remove_by_labels({"model": version})
+            pair.remove_by_labels({"champion": version})
+
+
+def total_variation(one: CountEstimate, other: CountEstimate) -> float:
+    """Half the sum of |p(n) − q(n)|: the most by which the two differ on any set of counts."""
+    length = max(len(one.probs), len(other.probs))
+    first, second = (probs + (0.0,) * (length - len(probs)) for probs in (one.probs, other.probs))
+    return sum(abs(p - q) for p, q in zip(first, second, strict=True)) / 2

@@ -1,0 +1,24 @@
+"""Swaps, rollbacks and restarts under load: the bench of `bench/swaps.py`, shorter, against real processes and nginx."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[1] / "bench" / "swaps.py"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed: apt-get install nginx-light")
+def test_no_request_fails_through_swaps_rollbacks_and_rolling_restarts() -> None:
+    command = [sys.executable, str(BENCH), "--swaps", "4", "--rollbacks", "2", "--restarts", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
+    swapped, restarted = map(json.loads, done.stdout.splitlines())
+    assert (swapped["failed"], restarted["failed"]) == ([], [])
+    assert (swapped["swaps"], swapped["rollbacks"], restarted["restarts"]) == (4, 2, 2)
+    assert restarted["requests"] > 2
+    assert done.returncode == (0 if swapped["rollback_most_s"] < 1 else 1)
