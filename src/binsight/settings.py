@@ -7,7 +7,7 @@ store's own variables (`AWS_ACCESS_KEY_ID`, …), which the storage library read
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     bundles: str = Field(
         "~/.local/share/binsight/bundles",
         description="Folder or s3:// URL where registered bundles are kept, each under its version.",
+    )
+    key: SecretStr | None = Field(
+        None, description="Key that `binsight count --at` shows the service, where the service asks for one."
     )
     max_photo_bytes: int = Field(
         32 * 1024 * 1024, gt=0, description="A photo file larger than this is refused unread."

@@ -18,6 +18,7 @@ json_option: Callable[[Any], Any] = click.option(
 
 
 MODULES = {
+    "client": ("httpx",),
     "ledger": ("sqlalchemy", "alembic"),
     "serve": ("fastapi", "uvicorn", "prometheus_client", "python_multipart"),
     "data": ("imagehash", "matplotlib", "pyarrow", "scipy"),
