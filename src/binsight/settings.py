@@ -51,6 +51,12 @@ class Settings(BaseSettings):
     queue_photos: int = Field(
         64, gt=0, description="Photos that may wait in the service; beyond, it answers 503 and when to try again."
     )
+    queue_wait_s: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds that a photo may have to wait, by what photos took lately; beyond, the answer is 503 as "
+        "well. By default as long as two batches of every lane take.",
+    )
     answer_within_s: float = Field(
         30, gt=0, description="Seconds after which the service gives a photo up that is still waiting."
     )

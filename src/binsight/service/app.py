@@ -102,6 +102,7 @@ def _load(app: FastAPI) -> None:
             served,
             num_lanes=state.num_lanes,
             queue_size=chosen.queue_photos,
+            longest_wait=chosen.queue_wait_s,
             watch=state.metrics.watch,
         )
         links = Links(chosen.allowed_links, max_bytes=chosen.max_photo_bytes)
