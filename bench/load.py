@@ -12,6 +12,7 @@ means that it is the bottleneck.
 
 import argparse
 import asyncio
+import base64
 import json
 import random
 import time
@@ -24,7 +25,23 @@ from urllib.parse import urlsplit
 import numpy as np
 import uvloop
 
-PATH = "/invocations"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where photos go and as what: their bytes, or as base64 in the place of `%s` in a body of JSON."""
+
+    url: str
+    path: str = "/invocations"
+    json_body: str | None = None
+
+    def request(self, photo: bytes) -> bytes:
+        """The whole request, as it goes over the wire."""
+        kind, body = "image/jpeg", photo
+        if self.json_body is not None:
+            kind = "application/json"
+            body = self.json_body.replace("%s", base64.b64encode(photo).decode()).encode()
+        head = f"POST {self.path} HTTP/1.1\r\nHost: load\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        return head.encode() + body
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,42 +75,50 @@ class Connections:
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self._free = asyncio.Semaphore(most)
 
-    async def send(self, photo: bytes, due: float) -> Shot:
-        """Send one photo as soon as a connection is free."""
+    async def send(self, request: bytes, due: float) -> Shot:
+        """Send one request as soon as a connection is free."""
         async with self._free:
             sent = time.perf_counter()
             try:
-                status = await self._exchange(photo)
+                status = await self._exchange(request)
             except (OSError, asyncio.IncompleteReadError, ValueError):
                 status = 0
             return Shot(status, time.perf_counter() - due, sent - due)
 
-    async def _exchange(self, photo: bytes) -> int:
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
-        head = f"POST {PATH} HTTP/1.1\r\nHost: load\r\nContent-Type: image/jpeg\r\nContent-Length: {len(photo)}\r\n\r\n"
-        writer.write(head.encode() + photo)
-        answer = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
-        fields = dict(line.split(b": ", 1) for line in answer[1:] if b": " in line)
-        await reader.readexactly(int(fields.get(b"content-length", b"0")))
-        if fields.get(b"connection") == b"close":
-            writer.close()
-        else:
-            self._idle.append((reader, writer))
-        return int(answer[0].split(b" ")[1])
+    async def _exchange(self, request: bytes) -> int:
+        idle = self._idle.pop() if self._idle else None
+        reader, writer = idle or await asyncio.open_connection(self._host, self._port)
+        is_kept = False
+        try:
+            writer.write(request)
+            answer = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
+            fields = dict(line.split(b": ", 1) for line in answer[1:] if b": " in line)
+            await reader.readexactly(int(fields.get(b"content-length", b"0")))
+            status = int(answer[0].partition(b" ")[2][:3])
+            is_kept = fields.get(b"connection") != b"close"
+        finally:
+            if is_kept:
+                self._idle.append((reader, writer))
+            else:
+                writer.close()
+        return status
 
     def close(self) -> None:
         for _, writer in self._idle:
             writer.close()
 
 
-async def open_loop(url: str, photos: Sequence[bytes], *, rate: float, seconds: float, most: int) -> list[Shot]:
+async def open_loop(
+    target: Target, photos: Sequence[bytes], *, rate: float, seconds: float, most: int
+) -> list[Shot]:
     """Requests that are due at `rate` a second on average, at random moments, the same ones in every run."""
-    connections, begun = Connections(url, most), time.perf_counter()
+    requests = [target.request(photo) for photo in photos]
+    connections, begun = Connections(target.url, most), time.perf_counter()
     tasks = []
-    for due, photo in zip(moments(rate, seconds), cycle(photos), strict=False):
+    for due, request in zip(moments(rate, seconds), cycle(requests), strict=False):
         if (wait := begun + due - time.perf_counter()) > 0:
             await asyncio.sleep(wait)
-        tasks.append(asyncio.create_task(connections.send(photo, begun + due)))
+        tasks.append(asyncio.create_task(connections.send(request, begun + due)))
     shots = list(await asyncio.gather(*tasks))
     connections.close()
     return shots
@@ -108,14 +133,15 @@ def moments(rate: float, seconds: float) -> Iterator[float]:
         due += chance.expovariate(rate)
 
 
-async def closed_loop(url: str, photos: Sequence[bytes], *, seconds: float, most: int) -> list[Shot]:
+async def closed_loop(target: Target, photos: Sequence[bytes], *, seconds: float, most: int) -> list[Shot]:
     """`most` connections, each of which sends once it was answered."""
-    connections, shots, waiting = Connections(url, most), list[Shot](), cycle(photos)
+    requests = cycle([target.request(photo) for photo in photos])
+    connections, shots = Connections(target.url, most), list[Shot]()
     end = time.perf_counter() + seconds
 
     async def one_after_the_other() -> None:
         while (now := time.perf_counter()) < end:
-            shots.append(await connections.send(next(waiting), now))
+            shots.append(await connections.send(next(requests), now))
 
     await asyncio.gather(*(one_after_the_other() for _ in range(most)))
     connections.close()
@@ -157,6 +183,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, help="requests a second, whatever becomes of them")
     parser.add_argument("--connections", type=int, default=256, help="at most so many at once (default 256)")
     parser.add_argument("--seconds", type=float, default=20, help="how long (default 20)")
+    parser.add_argument("--path", default="/invocations", help="where the photos go (default /invocations)")
+    parser.add_argument("--json-body", help='send JSON such as {"photo": "%%s"}, with the photo in base64 for %%s')
     parser.add_argument("--json", action="store_true", help="print one JSON line instead of text")
     return parser.parse_args()
 
@@ -164,11 +192,12 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     given = parse()
     photos = photos_of(given.folder, given.photos)
+    target = Target(url=given.url, path=given.path, json_body=given.json_body)
     shared = {"seconds": given.seconds, "most": given.connections}
     loop = (
-        closed_loop(given.url, photos, **shared)
+        closed_loop(target, photos, **shared)
         if given.rate is None
-        else open_loop(given.url, photos, rate=given.rate, **shared)
+        else open_loop(target, photos, rate=given.rate, **shared)
     )
     shots = uvloop.run(loop)
     found, late = rows(shots, given.seconds), float(np.percentile([shot.late_s for shot in shots], 99)) * 1000

@@ -187,7 +187,7 @@ class Lanes:
         """As many photos ahead of a request mean that it is refused; with none ahead, it never is."""
         if self.longest_wait is None:
             return 2 * self.max_batch * self.num_lanes
-        return max(1.0, self.longest_wait / self._seconds_a_photo)
+        return self.longest_wait / self._seconds_a_photo
 
     def refuse(self) -> None:
         """Take no more photos from now on; those that were taken are counted."""
