@@ -10,6 +10,7 @@ each, the same decoder and the same ONNX session on one thread. Photos a second,
 import argparse
 import asyncio
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -68,7 +69,8 @@ def decode_and_infer(photos: list[bytes], folder: Path, ready, go) -> None:  # t
 def serving(bundle: Path) -> Iterator[None]:
     """The service, ready."""
     command = [sys.executable, "-m", "binsight", "serve", "--port", str(PORT), "--model", str(bundle)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+    env = os.environ | {"BINSIGHT_QUEUE_WAIT_S": "60"}  # all photos are to be counted, however long they wait
+    with subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) as process:
         try:
             while not answers():
                 assert process.poll() is None, "the service does not start"

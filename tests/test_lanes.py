@@ -71,6 +71,41 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(held: tuple[Lanes, Gate
     assert lanes.oldest_wait > 0
 
 
+def test_who_would_wait_for_long_is_refused_whatever_the_queue_holds(held: tuple[Lanes, GatedCounter]) -> None:
+    """Two batches a lane ahead are enough; a request may bring more than that where little is ahead of it."""
+    lanes, counter = held
+    lanes.queue_size = 100
+    begin_one(lanes, counter)
+    lanes.submit([("few", PHOTOS[1])] * 3, within=60)
+    lanes.submit([("many at once", PHOTOS[1])] * 20, within=60)
+    with pytest.raises(Overloaded, match="23 photos are waiting, and there is room for 4"):
+        lanes.submit([("one more", PHOTOS[1])], within=60)
+    with pytest.raises(Overloaded):
+        lanes.check_room()
+
+
+def test_the_longest_wait_may_be_given_in_seconds_of_what_photos_take(held: tuple[Lanes, GatedCounter]) -> None:
+    lanes, counter = held
+    lanes.queue_size, lanes.longest_wait = 100, 0.5  # at 0.05 s a photo, as long as nothing else is learnt
+    begin_one(lanes, counter)
+    for _ in range(10):
+        lanes.submit([("a", PHOTOS[1])], within=60)
+    with pytest.raises(Overloaded, match="10 photos are waiting, and there is room for 10") as refusal:
+        lanes.submit([("b", PHOTOS[1])], within=60)
+    assert refusal.value.retry_after == 1
+    lanes.longest_wait = 60
+    lanes.submit([("b", PHOTOS[1])], within=60)
+
+
+def test_a_photo_with_none_ahead_is_taken_however_long_photos_take(held: tuple[Lanes, GatedCounter]) -> None:
+    lanes, counter = held
+    lanes.longest_wait = 0.001
+    begin_one(lanes, counter)
+    lanes.submit([("next", PHOTOS[1])], within=60)
+    with pytest.raises(Overloaded):
+        lanes.check_room()
+
+
 def test_what_is_late_or_given_up_costs_no_work(held: tuple[Lanes, GatedCounter]) -> None:
     lanes, counter = held
     begin_one(lanes, counter)

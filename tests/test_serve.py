@@ -28,7 +28,8 @@ def serve(*options: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_sigterm_lets_requests_under_way_be_finished() -> None:
-    with serving("--lanes", "1") as served, served.client as client, ThreadPoolExecutor(12) as pool:
+    patient = {"BINSIGHT_QUEUE_WAIT_S": "60"}  # so that what is answered first was counted
+    with serving("--lanes", "1", env=patient) as served, served.client as client, ThreadPoolExecutor(12) as pool:
         asked = [pool.submit(client.post, "/invocations", content=PHOTO, headers=JPEG) for _ in range(12)]
         while not any(request.done() for request in asked):
             time.sleep(0.005)

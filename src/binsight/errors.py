@@ -24,7 +24,9 @@ BinsightError
 │   ├── NotReady                      it starts or ends
 │   ├── Overloaded                    its queue or its memory is full
 │   │   └── TooMany                   more than the caller's key may send in this time
-│   └── TooLate                       the answer would come after the deadline
+│   ├── TooLate                       the answer would come after the deadline
+│   └── Unreachable                   it does not answer at all
+├── ServiceFailed                     the service broke, or what answered is not the service
 ├── ChangedMeanwhile                  somebody else changed what this was decided on
 ├── GateFailed                        the work was done, and its result does not pass
 └── Stopped                           asked to stop (Ctrl-C, SIGTERM); what was done is kept
@@ -35,7 +37,18 @@ A message names the thing, states the law and the values, and ends with the mend
 
 
 class BinsightError(Exception):
-    """Base of the tree: one sentence for a person, no traceback needed."""
+    """Base of the tree: one sentence for a person, no traceback needed.
+
+    `code` and `request_id` are what a service said beside the sentence; both are empty where none was asked.
+    """
+
+    code: str = ""
+    request_id: str = ""
+
+    @property
+    def mend(self) -> str:
+        """What to do about it: the sentence's last clause. Empty where it has none."""
+        return str(self).rpartition("; ")[2] if "; " in str(self) else ""
 
 
 class BadInput(BinsightError, ValueError):
@@ -146,6 +159,14 @@ class TooMany(Overloaded):
 
 class TooLate(ServiceBusy):
     """The answer would come after the deadline, so no work was done for it."""
+
+
+class Unreachable(ServiceBusy):
+    """The service does not answer at all."""
+
+
+class ServiceFailed(BinsightError):
+    """The service broke, or what answered is not the service."""
 
 
 class ChangedMeanwhile(BinsightError):

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
         "~/.local/share/binsight/bundles",
         description="Folder or s3:// URL where registered bundles are kept, each under its version.",
     )
+    key: SecretStr | None = Field(
+        None, description="Key that `binsight count --at` shows the service, where the service asks for one."
+    )
     max_photo_bytes: int = Field(
         32 * 1024 * 1024, gt=0, description="A photo file larger than this is refused unread."
     )
@@ -78,6 +81,12 @@ class Settings(BaseSettings):
     max_request_photos: int = Field(32, gt=0, description="Photos in one request to the service, at most.")
     queue_photos: int = Field(
         64, gt=0, description="Photos that may wait in the service; beyond, it answers 503 and when to try again."
+    )
+    queue_wait_s: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds that a photo may have to wait, by what photos took lately; beyond, the answer is 503 as "
+        "well. By default as long as two batches of every lane take.",
     )
     canary_share: float = Field(
         0,

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.options import count_line, json_option, print_json
+from binsight.cli.options import count_line, json_option, print_json, require_extra
+from binsight.errors import BadInput
 from binsight.records import CountEstimate, CountFailure
 
 if TYPE_CHECKING:
-    from binsight.counting import Counter
     from binsight.counting.counter import PhotoBytes
 
 Result = tuple[CountEstimate | CountFailure, Path | None]
@@ -27,6 +27,7 @@ Result = tuple[CountEstimate | CountFailure, Path | None]
     type=click.Path(path_type=Path),
     help="Folder for a picture of each photo that shows where the model looked; seconds a photo.",
 )
+@click.option("--at", metavar="URL", help="Let the service there count, such as http://127.0.0.1:8080.")
 @click.option("--endpoint-url", help="Address of an S3-compatible server for s3:// URLs.")
 @click.option("--anonymous", is_flag=True, help="Send unsigned requests, for public buckets.")
 @json_option
@@ -35,6 +36,7 @@ def count(
     model: Path | None,
     read_labels: bool,
     heatmap: Path | None,
+    at: str | None,
     endpoint_url: str | None,
     anonymous: bool,
     as_json: bool,
@@ -53,14 +55,20 @@ def count(
     With --heatmap, DIR gets a picture of each photo that was counted: the photo beside itself with those parts lit
     up that change the estimate when they are covered. They are where the model looked, and no proof of items
     there. Each JSON line then has "heatmap", the picture's path, as well.
+
+    With --at, the photos are read here and counted by `binsight serve` there, which the model is up to; the lines are
+    the same.
     """
-    from binsight.counting import Counter, default_bundle
     from binsight.counting.sources import find_photos
     from binsight.progress import progress_bar
 
-    counter = Counter.load(model or default_bundle())
     found = find_photos(photos, endpoint_url=endpoint_url, anonymous=anonymous)
-    results = _results(counter, found, heatmap, read_labels)
+    if at is None:
+        results = _results_here(model, found, heatmap, read_labels)
+    elif model or heatmap:
+        raise BadInput("--at counts elsewhere, without --model and --heatmap; leave them out")
+    else:
+        results = _results_at(at, found, read_labels)
     with progress_bar("photos") as bar:
         num_failed = _print_all(bar.track(results, description="count"), as_json)
     if heatmap and not as_json:
@@ -70,10 +78,28 @@ def count(
         sys.exit(1)
 
 
-def _results(
-    counter: "Counter", photos: "Iterable[tuple[str, PhotoBytes]]", heatmap: Path | None, read_labels: bool
+def _results_at(url: str, photos: "Iterable[tuple[str, PhotoBytes]]", read_labels: bool) -> Iterator[Result]:
+    """Every result of the service at `url`, a few photos at once."""
+    require_extra("client", "counting by a service elsewhere")
+    from binsight.client import Answer, Client
+    from binsight.settings import settings
+
+    key = settings().key
+    with Client(url, key=key.get_secret_value() if key else None) as client:
+        for name, result in client.count_many(photos, read_labels=read_labels):
+            if isinstance(result, Answer):
+                yield result.estimate, None
+            else:
+                yield CountFailure(photo=name, error=str(result)), None
+
+
+def _results_here(
+    model: Path | None, photos: "Iterable[tuple[str, PhotoBytes]]", heatmap: Path | None, read_labels: bool
 ) -> Iterator[Result]:
     """Every result and, where heat maps are wanted and it was counted, its picture."""
+    from binsight.counting import Counter, default_bundle
+
+    counter = Counter.load(model or default_bundle())
     if heatmap is None:
         return ((result, None) for result in counter.count(photos, read_labels=read_labels))
     from binsight.counting.heatmap_files import count_with_heatmaps

@@ -155,6 +155,7 @@ def _load(app: FastAPI) -> None:
             served,
             num_lanes=state.num_lanes,
             queue_size=chosen.queue_photos,
+            longest_wait=chosen.queue_wait_s,
             watch=state.metrics.watch,
             note=state.drift.note,
         )

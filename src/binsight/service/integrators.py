@@ -14,8 +14,8 @@ from binsight.records import CANARY, CHAMPION, SHADOW
 from binsight.service.access import needs
 from binsight.service.answers import Answer, Answers, ErrorAnswer
 from binsight.service.lanes import Served
-from binsight.service.photos import JSON_TYPE, Asked, read_order
-from binsight.service.sagemaker import REQUEST_BODY, answering_of, respond
+from binsight.service.photos import JSON_TYPE, Asked
+from binsight.service.sagemaker import REQUEST_BODY, answering_of, order_of, respond
 from binsight.storage.ledger.api_keys import COUNT, READ
 
 router = APIRouter(prefix="/v1", tags=["Binsight"])
@@ -54,7 +54,7 @@ class Models(BaseModel):
 async def count(request: Request) -> Response:
     """Count one photo or several, as bytes, JSON, files of a form, or links."""
     answering = answering_of(request)
-    order = await read_order(request, most=request.app.state.settings.max_request_photos)
+    order = await order_of(request, answering)
     return await respond(request, answering, order, JSON_TYPE)
 
 
@@ -68,7 +68,7 @@ async def count(request: Request) -> Response:
 async def verify(request: Request) -> Response:
     """Count, and say of each photo's record (`expected`, in the JSON or as `?expected=3`) whether it is verified."""
     answering = answering_of(request)
-    order = await read_order(request, most=request.app.state.settings.max_request_photos)
+    order = await order_of(request, answering)
     asked = tuple(map(_with_record, order.asked))
     if order.is_single and isinstance(asked[0], BadInput):
         raise asked[0]

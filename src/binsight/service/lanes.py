@@ -1,12 +1,15 @@
 """Lanes: threads that each take photos from one bounded queue, decode them and run the network.
 
 ```
-submit ─▶ queue (at most so many photos) ─▶ lane: decode, decode, … ─▶ one run of the network ─▶ futures
+submit ─▶ queue (at most so long a wait) ─▶ lane: decode, decode, … ─▶ one run of the network ─▶ futures
                      full: Overloaded            late or given up: dropped before any work
 ```
+The queue is kept short for the sake of those who are let in: who joins it waits for all of it. Two batches a lane keep
+every lane at work (docs/decisions/0015).
+
 A lane does the whole of a photo, so that nothing is handed over between decoding and the network; both leave the
-interpreter's lock while they work. A batch is what is waiting anyway, shared among the lanes: on a CPU a batch gains
-nothing that would be worth waiting for.
+interpreter's lock while they work. A batch is what is waiting anyway, shared among the lanes, and small: on a CPU it
+gains nothing, and its first photo waits for its last.
 """
 
 import logging
@@ -123,6 +126,10 @@ class Lanes:
 
     `served` may be assigned another bundle at any time, warm: batches begun keep theirs, the next ones have the new one.
     So may `canary`, which counts what is submitted for it; None: there is none, and `served` counts it all.
+
+    A request is refused where those ahead of it would keep it waiting for longer than `longest_wait` seconds, by what a
+    photo has taken lately; where that is None, where two batches a lane are ahead. What it brings itself may be more than
+    that, up to `queue_size` photos in all, which bounds the memory.
     """
 
     def __init__(
@@ -131,13 +138,15 @@ class Lanes:
         *,
         num_lanes: int,
         queue_size: int = 64,
-        max_batch: int = 8,
+        longest_wait: float | None = None,
+        max_batch: int = 2,
         watch: Watch = lambda _name, _value: None,
         note: Note = lambda _served, _seen, _estimate: None,
     ) -> None:
         self.served = served
         self.canary: Served | None = None
-        self.num_lanes, self.queue_size, self.max_batch = num_lanes, queue_size, max_batch
+        self.num_lanes, self.max_batch = num_lanes, max_batch
+        self.queue_size, self.longest_wait = queue_size, longest_wait
         self._watch, self._note = watch, note
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
@@ -186,21 +195,34 @@ class Lanes:
         """Queue photos, all of them or none; their futures end within `within` seconds, in an estimate or an error.
 
         A future fails with `BadPhoto` as `Counter.see` does, or with `TooLate`. Cancel one to have it dropped. Raises
-        `Overloaded` where the queue has no room for all, `NotReady` before `start` and after `close`.
+        `Overloaded` where the queue has no room, `NotReady` before `start` and after `close`.
         """
         deadline = time.monotonic() + within
         jobs = [_Job(name, photo, read_labels, for_canary, deadline) for name, photo in photos]
         with self._changed:
-            if not self.is_ready:
-                raise NotReady("the service is not ready; ask again when /ping answers 200")
-            if len(self._waiting) + len(jobs) > self.queue_size:
-                raise Overloaded(
-                    f"{len(self._waiting)} photos are waiting, and there is room for {self.queue_size}; try again later",
-                    retry_after=max(1, math.ceil(len(self._waiting) * self._seconds_a_photo)),
-                )
+            self.check_room(len(jobs))
             self._waiting.extend(jobs)
             self._changed.notify(len(jobs))
         return [job.future for job in jobs]
+
+    def check_room(self, num_photos: int = 1) -> None:
+        """Raise what `submit` would for so many photos at this moment."""
+        if not self.is_ready:
+            raise NotReady("the service is not ready; ask again when /ping answers 200")
+        num_ahead = len(self._waiting)
+        if num_ahead >= self._most_ahead or num_ahead + num_photos > self.queue_size:
+            room = min(self.queue_size, math.ceil(self._most_ahead))
+            raise Overloaded(
+                f"{num_ahead} photos are waiting, and there is room for {room}; try again later",
+                retry_after=max(1, math.ceil(num_ahead * self._seconds_a_photo)),
+            )
+
+    @property
+    def _most_ahead(self) -> float:
+        """As many photos ahead of a request mean that it is refused; with none ahead, it never is."""
+        if self.longest_wait is None:
+            return 2 * self.max_batch * self.num_lanes
+        return self.longest_wait / self._seconds_a_photo
 
     def refuse(self) -> None:
         """Take no more photos from now on; those that were taken are counted."""

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from binsight.errors import NotOffered, NotReady
+from binsight.errors import NotOffered, NotReady, ServiceBusy
 from binsight.service.access import needs
 from binsight.service.answering import Answering
 from binsight.service.answers import Answer, Answers, ErrorAnswer
@@ -53,6 +53,18 @@ def answering_of(request: Request) -> Answering:
     return answering
 
 
+async def order_of(request: Request, answering: Answering) -> Order:
+    """What the request asks for, as `read_order`. Raises as `Lanes.check_room` before the body is made sense of: a refusal
+    must cost little."""
+    try:
+        answering.lanes.check_room()
+    except ServiceBusy:
+        async for _ in request.stream():  # left unread, it resets the connection before the client has its answer
+            pass
+        raise
+    return await read_order(request, most=request.app.state.settings.max_request_photos)
+
+
 @router.get("/ping", response_class=Response)
 async def ping(request: Request) -> Response:
     """200 once the model is loaded and warm, until the service is asked to end."""
@@ -67,7 +79,7 @@ async def invocations(request: Request) -> Response:
     """Count the photos of a request; with several, `results` holds an answer or an error for each."""
     answering = answering_of(request)
     wanted = _wanted_type(request)
-    order = await read_order(request, most=request.app.state.settings.max_request_photos)
+    order = await order_of(request, answering)
     response = await respond(request, answering, order, wanted)
     for name in (INFERENCE_ID, CUSTOM_ATTRIBUTES):
         if value := request.headers.get(name):

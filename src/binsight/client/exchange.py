@@ -1,0 +1,125 @@
+"""One call of a service, from the first try to the answer or the error that stands in the end.
+
+```
+        ┌───────────── wait: backoff with jitter, or as Retry-After says ◀─────────────┐
+        ▼                                                                              │
+     send, with the time that is left ─▶ 200: its JSON                                 │
+                                      ─▶ 429, 502, 503, 504, no connection: time left? ┘  no: raise
+                                      ─▶ anything else: raise
+```
+Nothing in here sends or waits. `exchange` yields what is to be done next and is told what came of it; who drives it may
+block a thread or an event loop. Every try has the same request id, and counting a photo twice changes nothing.
+"""
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from binsight.client.answers import error_of
+from binsight.client.asking import Ask
+from binsight.errors import BinsightError, MissingExtra, Unreachable
+
+try:
+    import httpx
+except ImportError:
+    raise MissingExtra("the client", extra="client") from None
+
+TRY_AGAIN = frozenset({429, 502, 503, 504})
+"""The service, or a proxy in front of it, is busy, starts, ends, or waits for something that is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a call may take, all its tries and waits together, and how long it waits between two tries.
+
+    The wait is drawn between nothing and `first_wait_s`, which doubles with each try up to `longest_wait_s`: clients
+    that were turned away together do not come back together. What a `Retry-After` asks for comes before that. A service
+    that sends its answer drop by drop can keep a call longer than `within_s`, which is then the limit of each drop.
+    """
+
+    within_s: float = 60
+    first_wait_s: float = 0.2
+    longest_wait_s: float = 10
+
+    def wait(self, *, tries: int, retry_after: float | None, chance: float) -> float:
+        """Seconds to wait after so many tries. `chance` lies in 0 … 1."""
+        drawn = chance * min(self.longest_wait_s, self.first_wait_s * 2.0 ** min(tries - 1, 30))
+        return drawn + (retry_after or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this now, and give up after so many seconds."""
+
+    ask: Ask
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so many seconds."""
+
+    seconds: float
+
+
+Outcome = httpx.Response | httpx.RequestError | None
+"""What came of a step: what was answered, why nothing was, or that the pause is over."""
+
+Steps = Generator[Send | Pause, Outcome, dict[str, Any]]
+
+
+def exchange(
+    ask: Ask,
+    patience: Patience,
+    *,
+    request_id: str | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    chance: Callable[[], float] = random.random,
+) -> Steps:
+    """The steps of one call; it returns the JSON of the answer. Raises the error of the last try, or `Unreachable`."""
+    request_id = request_id or uuid.uuid4().hex
+    ask = replace(ask, headers=ask.headers | {"X-Request-Id": request_id})
+    end, tries = clock() + patience.within_s, 0
+    while True:
+        tries += 1
+        outcome = yield Send(ask, max(end - clock(), 0.001))
+        retry_after = None
+        if isinstance(outcome, httpx.Response):
+            fields = _json(outcome)
+            if outcome.status_code == 200 and isinstance(fields, dict):
+                return fields
+            retry_after = _retry_after(outcome)
+            error = error_of(outcome.status_code, fields, request_id=request_id, retry_after=retry_after)
+            if outcome.status_code not in TRY_AGAIN:
+                raise error
+        else:
+            error = _unreachable(outcome, request_id, patience)
+        seconds = patience.wait(tries=tries, retry_after=retry_after, chance=chance())
+        if clock() + seconds >= end:
+            raise error
+        yield Pause(seconds)
+
+
+def _unreachable(cause: httpx.RequestError | None, request_id: str, patience: Patience) -> BinsightError:
+    why = str(cause) or type(cause).__name__
+    error = Unreachable(
+        f"the service does not answer within {patience.within_s:g} s ({why}); check its address, and whether it runs"
+    )
+    error.request_id = request_id
+    return error
+
+
+def _json(response: httpx.Response) -> object:
+    with suppress(ValueError):
+        return response.json()
+    return None
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds; a date, which HTTP allows as well, is passed over: the backoff does as well as another clock would."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdecimal() and len(text) < 6 else None
