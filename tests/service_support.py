@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 
 from binsight.counting import Counter
 from binsight.counting.counter import Seen
-from binsight.service.lanes import Served
+from binsight.service.served import Served
 from binsight.settings import Settings
 
 START_S = 120

@@ -207,7 +207,8 @@ def test_a_ledger_of_before_gets_the_table(tmp_path: Path, opened: Opener) -> No
     file = tmp_path / "ledger.db"
     opened(f"sqlite:///{file}")
     with sqlite3.connect(file) as old:
-        old.execute("DROP TABLE api_keys")
+        for later in ("api_keys", "captures"):
+            old.execute(f"DROP TABLE {later}")
         old.execute("UPDATE ledger_version SET version_num = '0001'")
         old.execute("INSERT INTO model_versions VALUES ('a', 'bins', '2026', 'ann', '{}')")
     old.close()

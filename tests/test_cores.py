@@ -60,7 +60,7 @@ def test_without_a_kernel_that_tells_the_affinity_counts(tmp_path: Path) -> None
 THREADS = """
 import os
 from binsight.counting import default_bundle
-from binsight.service.lanes import Served
+from binsight.service.served import Served
 before = len(os.listdir("/proc/self/task"))
 served = Served.load(default_bundle())
 served.warm(2)

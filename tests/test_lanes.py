@@ -11,7 +11,8 @@ from tests.service_support import GatedCounter, gated
 from binsight.counting import Counter, default_bundle
 from binsight.errors import BadPhoto, NotReady, Overloaded, TooLate
 from binsight.imaging.drawn import drawn_photo
-from binsight.service.lanes import Lanes, Served
+from binsight.service.lanes import Lanes
+from binsight.service.served import Served
 
 PHOTOS = [drawn_photo(count, seed=count) for count in range(4)]
 

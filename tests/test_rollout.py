@@ -20,13 +20,13 @@ from binsight.imaging.drawn import drawn_photo
 from binsight.records import CANARY, CHAMPION, SHADOW, CountEstimate
 from binsight.service.app import make_app
 from binsight.service.follow import Following
-from binsight.service.lanes import Counted, Served, Timing
 from binsight.service.roles import MOST_MODELS, RoleMetrics, is_within, total_variation
+from binsight.service.served import Counted, Served, Timing
 from binsight.service.shadow import MOST_PHOTOS, Shadow, ToCompare
 
 PHOTO = drawn_photo(3, seed=3)
 FIRST = Bundle.open(default_bundle()).version
-TIMING = Timing(queue=0.0, decode=0.01, inference=0.02)
+TIMING = Timing(queue=0.0, decode=0.01, inference=0.02, starts=(0.0, 0.0, 0.01))
 
 
 def point(registry: Registry, alias: str, folder: Path) -> str:

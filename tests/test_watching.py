@@ -18,8 +18,9 @@ from binsight.imaging.drawn import drawn_photo
 from binsight.service.alerts import Alerts
 from binsight.service.app import make_app
 from binsight.service.drift import IDLE_S, MOST_MODELS, DriftWatch
-from binsight.service.lanes import Lanes, Served
+from binsight.service.lanes import Lanes
 from binsight.service.metrics import Metrics
+from binsight.service.served import Served
 from binsight.service.watching import DRIFT_EVERY_S, ERRORS_WITHIN_S, QUIET_S, SATURATED_FOR_S, Watchman
 
 PHOTOS = [drawn_photo(count % 6, seed=count) for count in range(8)]

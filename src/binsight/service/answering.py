@@ -13,12 +13,13 @@ from binsight.service.answers import Answer, ErrorAnswer, answer_for, error_for
 from binsight.service.bodies import ClientLeft, Held
 from binsight.service.capture import Capturer, Offered
 from binsight.service.drift import DriftWatch
-from binsight.service.lanes import Counted, Lanes
+from binsight.service.lanes import Lanes
 from binsight.service.links import Links
 from binsight.service.metrics import Metrics
 from binsight.service.middleware import INFERENCE_ID
 from binsight.service.photos import Asked, Order
 from binsight.service.roles import is_within
+from binsight.service.served import Counted
 from binsight.service.shadow import Shadow, ToCompare
 from binsight.service.traces import Traces
 

@@ -24,7 +24,7 @@ from binsight.errors import (
     UnknownCaller,
     UnknownType,
 )
-from binsight.service.lanes import Counted
+from binsight.service.served import Counted
 
 Seconds = Annotated[float, Field(ge=0)]
 

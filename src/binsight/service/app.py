@@ -32,11 +32,12 @@ from binsight.service.bodies import Bodies, ClientLeft, Room
 from binsight.service.capture import Capturer
 from binsight.service.describe import describe
 from binsight.service.drift import DriftWatch
-from binsight.service.lanes import Lanes, Served
+from binsight.service.lanes import Lanes
 from binsight.service.links import Links
 from binsight.service.metrics import Metrics
 from binsight.service.middleware import Around
 from binsight.service.rates import Rates
+from binsight.service.served import Served
 from binsight.service.shadow import Shadow
 from binsight.service.traces import traces_from_environment
 from binsight.service.watching import Watchman

@@ -19,8 +19,8 @@ from binsight.decision.drift import Drift, measure_drift
 from binsight.decision.features import features_of
 from binsight.decision.reference import LEAST_PHOTOS, Reference
 from binsight.records import CountEstimate
-from binsight.service.lanes import Served
 from binsight.service.metrics import Metrics
+from binsight.service.served import Served
 
 MOST_MODELS = 4
 """Bundles whose photos are kept: the champion, the one before, and what is being tried beside them."""

@@ -17,8 +17,9 @@ from functools import partial
 from binsight.counting.registry import Registry
 from binsight.errors import BinsightError, MissingObject
 from binsight.records import CANARY, CHAMPION, SHADOW
-from binsight.service.lanes import Lanes, Served
+from binsight.service.lanes import Lanes
 from binsight.service.metrics import Metrics
+from binsight.service.served import Served
 from binsight.service.shadow import Shadow
 from binsight.storage.ledger import Pointed
 

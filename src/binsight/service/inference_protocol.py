@@ -14,10 +14,10 @@ from binsight import __version__
 from binsight.errors import BadInput, MissingObject
 from binsight.service.access import needs
 from binsight.service.answers import Answer
-from binsight.service.lanes import Served
 from binsight.service.photos import Order as PhotoOrder
 from binsight.service.photos import PhotoInput, asked_in_json, checked
 from binsight.service.sagemaker import answering_of
+from binsight.service.served import Served
 from binsight.storage.ledger.api_keys import COUNT, READ
 
 REQUEST_BODY: dict[str, Any] = {

@@ -13,9 +13,9 @@ from binsight.errors import BadInput
 from binsight.records import CANARY, CHAMPION, SHADOW
 from binsight.service.access import needs
 from binsight.service.answers import Answer, Answers, ErrorAnswer
-from binsight.service.lanes import Served
 from binsight.service.photos import JSON_TYPE, Asked
 from binsight.service.sagemaker import REQUEST_BODY, answering_of, order_of, respond
+from binsight.service.served import Served
 from binsight.storage.ledger.api_keys import COUNT, READ
 
 router = APIRouter(prefix="/v1", tags=["Binsight"])

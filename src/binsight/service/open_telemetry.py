@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, format_trace_id
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from binsight import __version__
-from binsight.service.lanes import Counted
+from binsight.service.served import Counted
 from binsight.service.traces import Ended, Traces
 
 UNTRACED = frozenset({"/ping", "/metrics", "/v2/health/live", "/v2/health/ready"})

@@ -6,7 +6,7 @@ from hashlib import sha256
 from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 
 from binsight.records import CANARY, CountEstimate
-from binsight.service.lanes import Counted, Served
+from binsight.service.served import Counted, Served
 
 MOST_MODELS = 8
 """Bundles that have figures of their own at a time: a service that runs for a year sees more than it should show."""

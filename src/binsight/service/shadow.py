@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 from binsight.decision.decide import decide
 from binsight.records import SHADOW
-from binsight.service.lanes import Counted, Served, Timing
 from binsight.service.roles import RoleMetrics
+from binsight.service.served import Counted, Served, Timing
 
 log = logging.getLogger(__name__)
 

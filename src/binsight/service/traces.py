@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from binsight.service.lanes import Counted
+from binsight.service.served import Counted
 
 log = logging.getLogger(__name__)
 
