@@ -33,6 +33,8 @@ from binsight.errors import (
     Overloaded,
     ServiceBusy,
     ServiceFailed,
+    TooMany,
+    UnknownCaller,
     Unreachable,
 )
 from binsight.imaging.drawn import drawn_photo
@@ -129,7 +131,7 @@ def test_every_error_of_the_service_is_the_same_error_here(
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(401, NotAllowed), (429, Overloaded), (409, BadInput), (500, ServiceFailed)]
+    ("status", "kind"), [(401, UnknownCaller), (429, TooMany), (409, BadInput), (500, ServiceFailed)]
 )
 def test_what_another_version_or_a_proxy_answers_is_known_by_its_status(
     status: int, kind: type[BinsightError]

@@ -15,6 +15,7 @@ from tests.webhook_server import WebhookServer, webhook_server
 
 from binsight.counting import default_bundle
 from binsight.imaging.drawn import drawn_photo
+from binsight.service import watching
 from binsight.service.alerts import Alerts
 from binsight.service.app import make_app
 from binsight.service.drift import IDLE_S, MOST_MODELS, DriftWatch
@@ -219,8 +220,9 @@ def test_the_number_of_bundles_that_are_kept_is_bounded(world: World) -> None:
     assert names == [f"another:{number}" for number in reversed(range(3, MOST_MODELS + 3))]
 
 
-def test_drift_is_seen_told_and_withdraws_the_certificate() -> None:
+def test_drift_is_seen_told_and_withdraws_the_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawn photos are not like those of the training. One look is not enough to say so."""
+    monkeypatch.setattr(watching, "LOOK_EVERY_S", 3600)  # it looks when it is told to
     empty = {"photo": base64.b64encode(drawn_photo(0, seed=0)).decode(), "expected": 0}
     with webhook_server() as server:
         app = make_app(chosen=some_settings(drift_photos=128, alert_urls=(server.url,)))
