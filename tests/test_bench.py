@@ -93,3 +93,14 @@ def test_a_learning_curve_goes_on_by_the_law_that_it_follows() -> None:
     value, low, high = rows[0]["foretold"][0]["every_doubling"]
     assert low == pytest.approx(value) == pytest.approx(high), "every chain is like every other"
     assert value == pytest.approx(0.3 + 0.1 * np.log2(100), abs=1e-6)
+
+
+def test_the_doubtful_records_that_were_looked_at_are_as_the_experiments_say(abid: Path) -> None:
+    with (abid / "labels.csv").open(newline="") as file:
+        labels = {row["image_id"]: row for row in csv.DictReader(file)}
+    with (ROOT / "docs" / "suspects-by-eye.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    judged = [row["judged"] for row in rows]
+    assert [judged.count(word) for word in ("contradicted", "borne out", "cannot be told")] == [6, 23, 71]
+    assert all(labels[row["photo"]]["count"] == row["record"] != row["count"] for row in rows)
+    assert all(labels[row["photo"]]["split"] in ("train", "val") for row in rows)
