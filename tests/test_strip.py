@@ -156,6 +156,15 @@ def test_what_is_no_photo_or_has_no_clear_parts_is_refused() -> None:
             stripped(bad)
 
 
+def test_a_bomb_is_refused() -> None:
+    """By the size in the header of a WebP: 16,777,216 pixels a side."""
+    photo = bytearray(AWKWARD["webp"])
+    assert photo[12:16] == b"VP8X"
+    photo[24:30] = b"\xff" * 6
+    with pytest.raises(BadPhoto):
+        stripped(bytes(photo))
+
+
 @given(data=st.data())
 def test_damaged_bytes_are_stripped_or_refused_and_never_break_it(data: st.DataObject) -> None:
     photo = bytearray(data.draw(st.sampled_from([JPEG, AWKWARD["png"], AWKWARD["webp"]])))

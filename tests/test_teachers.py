@@ -103,7 +103,7 @@ def test_the_loss_shares_out_records_and_teachers_and_shifts_the_records_alone()
     def loss(share: float) -> float:
         recipe = a_recipe(Path("bins"), max_count=3, teachers=["t"], teacher_share=share)
         none_N0 = np.zeros((4, 0), dtype=np.float32)
-        return float(Objective(recipe, counts, is_natural, none_N0, none_N0, taught_NK).loss(said, nothing, places))
+        return float(Objective(recipe, counts, is_natural, none_N0, taught_NK).loss(said, nothing, places))
 
     by_hand = -float((torch.from_numpy(taught_NK[:2]) * said).sum(dim=1).mean())
     assert loss(1.0) == pytest.approx(by_hand, rel=1e-5)
