@@ -10,7 +10,7 @@ from binsight.imaging.drawn import drawn_photo
 from binsight.imaging.strip import photo_type, stripped
 from binsight.storage.captures import Capture
 
-NOON = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)
+NOON = datetime(2025, 11, 24, 12, 0, 30, tzinfo=UTC)
 PHOTOS = [stripped(drawn_photo(number, seed=number)) for number in range(4)]
 
 

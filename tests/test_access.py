@@ -17,7 +17,8 @@ from tests.service_support import client_of, some_settings
 from binsight.errors import BadInput, NotReady, StorageFailure, TooMany, UnknownCaller
 from binsight.imaging.drawn import drawn_photo
 from binsight.service import keys as keys_module
-from binsight.service.access import OPEN_PATHS, demands_keys, is_loopback
+from binsight.service.access import OPEN_PATHS, demands_keys
+from binsight.service.addresses import is_loopback
 from binsight.service.app import make_app
 from binsight.service.keys import KNOWN_FOR_S, KnownKeys
 from binsight.service.rates import Rates

@@ -21,9 +21,10 @@ from binsight.imaging import decode_photo
 from binsight.imaging.drawn import drawn_photo
 from binsight.service import capture as capture_module
 from binsight.service.app import make_app
-from binsight.service.capture import Capturer, Offered, is_sampled
+from binsight.service.capture import CAPTURE, Capturer, Offered
 from binsight.service.metrics import Metrics
 from binsight.service.middleware import CAPTURED, INFERENCE_ID
+from binsight.service.shares import is_within
 from binsight.settings import Settings
 from binsight.storage.captures import Capture, CompactCaptures, open_captures
 from binsight.storage.captures.opening import capture_place
@@ -129,12 +130,14 @@ def test_answers_alone_can_be_kept(tmp_path: Path) -> None:
 def test_the_share_is_chosen_by_the_request_id(tmp_path: Path) -> None:
     ids = [f"request-{number}" for number in range(2000)]
     for share in (0, 0.1, 0.5, 1):
-        assert abs(sum(is_sampled(one, share) for one in ids) / len(ids) - share) < 0.04
-    assert {one for one in ids if is_sampled(one, 0.1)} < {one for one in ids if is_sampled(one, 0.5)}
+        assert abs(sum(is_within(share, CAPTURE, one) for one in ids) / len(ids) - share) < 0.04
+    assert {one for one in ids if is_within(0.1, CAPTURE, one)} < {
+        one for one in ids if is_within(0.5, CAPTURE, one)
+    }
     with client_of(make_app(chosen=chosen_in(tmp_path, capture_share=0.5))) as client:
         for one in ids[:6]:
             response = client.post("/v1/count", content=PHOTO, headers=JPEG | {"x-request-id": one})
-            assert (CAPTURED in response.headers) == is_sampled(one, 0.5)
+            assert (CAPTURED in response.headers) == is_within(0.5, CAPTURE, one)
 
 
 def test_a_place_that_is_none_ends_the_service_before_it_starts(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_a_photo_sent_twice_in_an_hour_is_one_file_and_the_rows_are_two(tmp_path
     assert len(list(captures.read())) == 3
     (file,) = files
     assert file.relative_to(tmp_path / "kept").as_posix() == (
-        f"binsight/AllTraffic/2026/11/24/12/{a_capture().photo_sha256}.jpg"
+        f"binsight/AllTraffic/2025/11/24/12/{a_capture().photo_sha256}.jpg"
     )
     captures.close()
 
@@ -233,7 +233,7 @@ def test_everything_is_on_the_disk_before_its_row_is(tmp_path: Path, monkeypatch
     capture = a_capture()
     captures.write([capture])
     digest = str(capture.photo_sha256)
-    folders = [tmp_path.name, "kept", "binsight", "AllTraffic", "2026", "11", "24"]
+    folders = [tmp_path.name, "kept", "binsight", "AllTraffic", "2025", "11", "24"]
     assert happened == [
         *(f"sync {name[:7]}" for name in folders),
         *(f"sync .{digest[:6]}", f"rename {digest[:6]}", "sync 12", "row"),
@@ -245,7 +245,7 @@ def test_a_line_is_as_sagemaker_writes_it(tmp_path: Path) -> None:
     captures = open_captures(some(tmp_path, tmp_path, capture_layout="sagemaker", capture_endpoint="bins"))
     capture = a_capture(inference_id="caller-id")
     captures.write([capture, a_capture(1, None)])
-    (file,) = (tmp_path / "bins" / "AllTraffic" / "2026" / "11" / "24" / "12").iterdir()
+    (file,) = (tmp_path / "bins" / "AllTraffic" / "2025" / "11" / "24" / "12").iterdir()
     assert file.suffix == ".jsonl"
     first, second = map(json.loads, file.read_text().splitlines())
     assert first == {
@@ -265,7 +265,7 @@ def test_a_line_is_as_sagemaker_writes_it(tmp_path: Path) -> None:
         },
         "eventMetadata": {
             "eventId": capture.event_id,
-            "inferenceTime": "2026-11-24T12:00:30Z",
+            "inferenceTime": "2025-11-24T12:00:30Z",
             "inferenceId": "caller-id",
         },
         "eventVersion": "0",
@@ -277,7 +277,7 @@ def test_a_line_is_as_sagemaker_writes_it(tmp_path: Path) -> None:
 def test_an_added_count_is_as_sagemaker_reads_it(tmp_path: Path) -> None:
     truths = Truths(Place.of(str(tmp_path)))
     truths.add([a_capture(inference_id="order-7")], {"order-7": 3}, now=NOON)
-    (file,) = (tmp_path / "2026" / "11" / "24" / "12").iterdir()
+    (file,) = (tmp_path / "2025" / "11" / "24" / "12").iterdir()
     assert json.loads(file.read_text()) == {
         "groundTruthData": {"data": "3", "encoding": "CSV"},
         "eventMetadata": {"eventId": "order-7"},
@@ -345,8 +345,8 @@ def test_a_place_that_is_none_is_refused_before_anything_is_opened(url: str) -> 
 
 def test_hours_are_told_in_utc(tmp_path: Path) -> None:
     captures = open_captures(some(tmp_path, tmp_path))
-    captures.write([a_capture(captured_at=datetime.fromisoformat("2026-11-24T01:30:00+02:00"))])
+    captures.write([a_capture(captured_at=datetime.fromisoformat("2025-11-24T01:30:00+02:00"))])
     assert [path.parent.relative_to(tmp_path).as_posix()[-13:] for path in tmp_path.rglob("*.jpg")] == [
-        "2026/11/23/23"
+        "2025/11/23/23"
     ]
     captures.close()

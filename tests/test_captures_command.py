@@ -52,7 +52,7 @@ def test_counts_are_added_and_listed_beside_the_answers(kept: list[Capture], tmp
     first, second = lines(run("list", "--json"))
     assert (first["event_id"], first["count"], first["expected"], first["truth"]) == (kept[0].event_id, 3, None, 3)
     assert (second["inference_id"], second["count"], second["expected"], second["truth"]) == (None, 5, 4, 4)
-    assert [one["event_id"] for one in lines(run("list", "--json", "--since", "2026-11-24T13:00"))] == [
+    assert [one["event_id"] for one in lines(run("list", "--json", "--since", "2025-11-24T13:00"))] == [
         kept[1].event_id
     ]
     assert "count  5  record  4  truth  4" in run("list").stdout
@@ -98,8 +98,6 @@ def test_verify_ends_well_only_where_all_is_whole(kept: list[Capture], tmp_path:
 
 def test_prune_deletes_by_age(kept: list[Capture]) -> None:
     (told,) = lines(run("prune", "--keep-days", 0, "--json"))
-    if told["kept_since"] is None:
-        pytest.skip("the clock of this machine stands before the captures' time")
     assert told["kept_bytes"] == 0 and lines(run("list", "--json")) == []
 
 

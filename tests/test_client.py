@@ -111,9 +111,12 @@ def test_errors_are_those_of_the_tree_with_code_mend_and_request_id(client: Clie
     assert bad.value.mend and str(bad.value).endswith(f"; {bad.value.mend}")
     with pytest.raises(NotAllowed) as refused:
         client.count("s3://bucket/photo.jpg")
+    with pytest.raises(BadInput, match="no link that this service follows") as off:
+        client.count("https://host.example.com/photo.jpg")
+    assert off.value.code == "bad_input", "the service says so, where https links are off"
     assert (refused.value.code, refused.value.mend) == ("not_allowed", "ask who runs it")
     with pytest.raises(BadInput, match="no link that the service follows"):
-        client.count("https://host/photo.jpg")
+        client.count("http://host/photo.jpg")
     with pytest.raises(MissingObject, match="cannot be read"):
         client.count(Path("not-there.jpg"))
 

@@ -1,5 +1,6 @@
 """Canary and shadow: who answers is decided by the request's id, and nobody who asks is the worse for either."""
 
+import base64
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,9 +21,10 @@ from binsight.imaging.drawn import drawn_photo
 from binsight.records import CANARY, CHAMPION, SHADOW, CountEstimate
 from binsight.service.app import make_app
 from binsight.service.follow import Following
-from binsight.service.roles import MOST_MODELS, RoleMetrics, is_within, total_variation
+from binsight.service.roles import MOST_MODELS, RoleMetrics, total_variation
 from binsight.service.served import Counted, Served, Timing
 from binsight.service.shadow import MOST_PHOTOS, Shadow, ToCompare
+from binsight.service.shares import is_within
 
 PHOTO = drawn_photo(3, seed=3)
 FIRST = Bundle.open(default_bundle()).version
@@ -115,8 +117,6 @@ def test_a_request_for_a_version_gets_no_canary(
     canary = point(registry, CANARY, colder(tmp_path / "canary"))
     look()
     request_id = next(one for one in map(str, range(100)) if is_within(0.5, CANARY, one))
-    import base64
-
     photo = {"name": "photo", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(PHOTO).decode()]}
     found = {}
     for path in ("/v2/models/default/infer", f"/v2/models/default/versions/{FIRST}/infer"):

@@ -369,3 +369,19 @@ def test_an_error_of_our_own_tells_nothing_of_the_inside(client: TestClient, app
     assert (response.status_code, response.json()["error"]["code"]) == (500, "failed")
     assert "secret" not in response.text
     assert "str" not in response.text
+
+
+def test_everything_that_ends_has_one_time_together() -> None:
+    """SageMaker kills 30 s after it asked: what drains late leaves the less for what follows."""
+    app = make_app(chosen=some_settings(drain_within_s=10))
+    given: list[float] = []
+
+    class Slow:
+        def close(self, *, within: float) -> None:
+            given.append(within)
+            app.state.ends_at -= 7  # as if it had taken so long
+
+    with client_of(app):
+        kept, app.state.lanes, app.state.capturer = app.state.lanes, Slow(), Slow()
+    kept.close(within=1)
+    assert given == [pytest.approx(10, abs=0.5), pytest.approx(3, abs=0.5)]

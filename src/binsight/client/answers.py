@@ -84,8 +84,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A bundle in service. `certificate` says which records it may verify: None where none is in force."""
+    """A bundle in service, as `role`: champion, canary or shadow.
 
+    `certificate` says which records it may verify: None where none is in force.
+    """
+
+    role: str
     name: str
     version: str
     num_counts: int
@@ -119,7 +123,7 @@ def answer_of(fields: Mapping[str, Any], photo: str) -> Answer:
 def models_of(fields: Mapping[str, Any]) -> list[Model]:
     """The models in service. Raises as `answer_of`."""
     try:
-        names = ("name", "version", "num_counts", "certificate", "figures")
+        names = ("role", "name", "version", "num_counts", "certificate", "figures")
         return [Model(**{name: one[name] for name in names}) for one in fields["models"]]
     except (KeyError, TypeError) as error:
         raise _not_ours(error) from None

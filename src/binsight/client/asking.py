@@ -8,9 +8,9 @@ from pathlib import Path
 from binsight.errors import BadInput, MissingObject
 
 Photo = bytes | Path | str | Callable[[], bytes]
-"""A photo's bytes, its file, a link (`s3://…`) that the service reads itself, or what returns the bytes when asked."""
+"""A photo's bytes, its file, a link (`s3://…`, `https://…`) that the service reads itself, or what returns the bytes."""
 
-BYTES_TYPE, LINK_TYPE = "application/octet-stream", "application/x-s3-uri"
+BYTES_TYPE, LINK_TYPE = "application/octet-stream", "text/uri-list"
 """The service finds out by the bytes whether they are JPEG, PNG or WebP."""
 
 
@@ -36,8 +36,10 @@ def ask_about(photo: Photo, path: str, *, expected: int | None = None, read_labe
     if read_labels:
         query["read_labels"] = "1"
     if isinstance(photo, str) and "://" in photo:
-        if not photo.startswith("s3://"):
-            raise BadInput(f"{photo[:200]} is no link that the service follows; give s3://, or the photo itself")
+        if not photo.startswith(("s3://", "https://")):
+            raise BadInput(
+                f"{photo[:200]} is no link that the service follows; give s3:// or https://, or the photo itself"
+            )
         body, kind = photo.encode(), LINK_TYPE
     else:
         body, kind = _bytes(photo), BYTES_TYPE

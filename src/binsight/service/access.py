@@ -7,7 +7,6 @@ Two steps on purpose. The first stands before all endpoints, so that one that fo
 of files or a path that is not there opens to nobody without a key.
 """
 
-import ipaddress
 from collections.abc import Awaitable, Callable, Collection
 from typing import Annotated, Any
 
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from binsight.errors import BadInput, BinsightError, NotAllowed, NotReady, UnknownCaller
+from binsight.service.addresses import is_loopback
 from binsight.service.keys import KnownKeys
 from binsight.storage.ledger import ApiKey
 from binsight.storage.ledger.api_keys import COUNT
@@ -44,14 +44,6 @@ def demands_keys(*, host: str, access: str | None, has_keys: Callable[[], bool])
         f"a service at {host} can be reached by others, and there is no key yet; add one (binsight keys add NAME), or "
         "say with --no-keys that something in front of it decides who may ask"
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches the address. A name other than localhost may stand for anything."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Access:

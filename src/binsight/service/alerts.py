@@ -12,7 +12,6 @@ import binascii
 import hashlib
 import hmac
 import http.client
-import ipaddress
 import json
 import logging
 import socket
@@ -30,6 +29,7 @@ from urllib.parse import urlsplit
 
 from binsight import __version__
 from binsight.errors import BadInput
+from binsight.service.addresses import is_loopback
 from binsight.service.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -177,19 +177,12 @@ _OPENER = urllib.request.build_opener(_NoRedirects)
 
 def _checked(url: str) -> str:
     parts = urlsplit(url)
-    if parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))):
+    if parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))):
         return url
     raise BadInput(
         f"BINSIGHT_ALERT_URLS must hold https:// addresses, or http:// ones of this machine, but one is "
         f"{parts.scheme}://{parts.hostname or ''}…; change it"
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _key(secret: str) -> bytes:

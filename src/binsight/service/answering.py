@@ -18,9 +18,9 @@ from binsight.service.links import Links
 from binsight.service.metrics import Metrics
 from binsight.service.middleware import INFERENCE_ID
 from binsight.service.photos import Asked, Order
-from binsight.service.roles import is_within
 from binsight.service.served import Counted
 from binsight.service.shadow import Shadow, ToCompare
+from binsight.service.shares import is_within
 from binsight.service.traces import Traces
 
 _WATCH_EVERY_S = 0.25

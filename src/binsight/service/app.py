@@ -88,6 +88,7 @@ def make_app(
     app.state.drift = DriftWatch(metrics, window=chosen.drift_photos)
     app.state.answering = app.state.lanes = app.state.watchman = app.state.failure = None
     app.state.following = app.state.shadow = None
+    app.state.ends_at = None
     app.state.on_failure = lambda: None
     app.state.demands_keys = chosen.access == "keys" if keys is None else keys
     app.state.known_keys, app.state.rates = None, Rates()
@@ -137,9 +138,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for helper in filter(None, helpers):
             await asyncio.to_thread(helper.stop)
         for taken in filter(None, (app.state.lanes, app.state.capturer)):
-            await asyncio.to_thread(taken.close, within=app.state.settings.drain_within_s)
-        await asyncio.to_thread(app.state.alerts.stop, within=LAST_ALERTS_S)
+            await asyncio.to_thread(taken.close, within=_left(app))
+        await asyncio.to_thread(app.state.alerts.stop, within=min(LAST_ALERTS_S, _left(app)))
         await asyncio.to_thread(app.state.traces.close)
+
+
+def _left(app: FastAPI) -> float:
+    """Seconds of the time to end that are left, one at least: those who run the service kill it after 30 in all."""
+    if app.state.ends_at is None:
+        app.state.ends_at = time.monotonic() + app.state.settings.drain_within_s
+    return max(1.0, float(app.state.ends_at) - time.monotonic())
 
 
 def _load(app: FastAPI) -> None:

@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from binsight.errors import BadPhoto, BinsightError, StorageFailure
 from binsight.imaging.strip import photo_type, stripped
 from binsight.service.metrics import Metrics
+from binsight.service.shares import is_within
 from binsight.service.upkeep import Upkeep
 from binsight.settings import Settings
 from binsight.storage.captures import Capture, CompactCaptures, LineCaptures, open_captures
@@ -32,6 +33,8 @@ from binsight.storage.captures.opening import capture_place
 
 log = logging.getLogger(__name__)
 
+CAPTURE = "capture"
+"""Whose share of the requests is kept, among those who draw one."""
 QUEUE_CAPTURES, QUEUE_BYTES = 256, 64 * 1024 * 1024
 """What may wait for the writer."""
 GROUP = 64
@@ -107,7 +110,7 @@ class Capturer:
     ) -> list[str | None]:
         """The event id of each that is safe on the disk, None for the others; after `capture_within_s` at the latest."""
         nothing: list[str | None] = [None] * len(offered)
-        if not offered or not is_sampled(request_id, self._chosen.capture_share):
+        if not offered or not is_within(self._chosen.capture_share, CAPTURE, request_id):
             return nothing
         jobs = [_Job(one, inference_id) for one in offered]
         if (refused := self._submit(jobs)) is not None:
@@ -217,11 +220,6 @@ class Capturer:
     def _count(self, result: str, number: int) -> None:
         if number:
             self._metrics.captures.labels(result).inc(number)
-
-
-def is_sampled(request_id: str, share: float) -> bool:
-    """Whether a request is among the share that is kept: by its id, so that all replicas and all attempts agree."""
-    return int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:8]) < share * 2**64
 
 
 def _tell(job: _Job, *, is_kept: bool) -> None:

@@ -1,7 +1,6 @@
-"""Who counts a request: the champion, for a share of them the canary; and whom the shadow counts again, unheard."""
+"""What the champion, the canary and the shadow do, as figures for Prometheus."""
 
 import threading
-from hashlib import sha256
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 
@@ -11,15 +10,6 @@ from binsight.service.served import Counted, Served
 MOST_MODELS = 8
 """Bundles that have figures of their own at a time: a service that runs for a year sees more than it should show."""
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
-
-
-def is_within(share: float, role: str, request_id: str) -> bool:
-    """Whether a request is in a role's share, by its id alone: asked again, anywhere, it gets the same model.
-
-    Each role draws for itself, so that a shadow of 5% is not of the very 5% that the canary answers.
-    """
-    digest = sha256(f"{role} {request_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
 class RoleMetrics:

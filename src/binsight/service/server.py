@@ -3,6 +3,7 @@
 import logging
 import signal
 import ssl
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -27,8 +28,11 @@ class Server(uvicorn.Server):
         uvicorn's own would raise the signal again at the end: a service that did as it was told would seem killed.
         """
         log.info("ending on %s", signal.Signals(sig).name)
-        if lanes := self._counting.state.lanes:
-            lanes.refuse()
+        state = self._counting.state
+        if state.ends_at is None:
+            state.ends_at = time.monotonic() + state.settings.drain_within_s
+        if state.lanes:
+            state.lanes.refuse()
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
