@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,19 @@ def test_many_processes_may_open_an_empty_ledger_at_once(url: str, opened: Opene
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         pool.map(_open, [url] * 4)
     assert Models(opened(url)).versions() == []
+
+
+def test_threads_may_open_a_new_file_at_the_same_moment(tmp_path: Path, opened: Opener) -> None:
+    # to turn a new file to WAL is the one thing that SQLite lets nobody wait for; it went wrong in a third of the rounds
+    for each in range(20):
+        url, start = f"sqlite:///{tmp_path}/ledger-{each}.db", threading.Barrier(3)
+
+        def open_one(_: int, url: str = url, start: threading.Barrier = start) -> list[object]:
+            start.wait()
+            return list(Models(opened(url)).versions())
+
+        with ThreadPoolExecutor(3) as threads:
+            assert list(threads.map(open_one, range(3))) == [[], [], []]
 
 
 def test_a_version_is_registered_once_whoever_comes_later(models: Models) -> None:

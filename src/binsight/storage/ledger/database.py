@@ -1,9 +1,10 @@
 """The connection: opened by URL, brought to the newest tables, the same for SQLite and PostgreSQL."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from binsight.errors import BadInput, MissingExtra, StorageFailure
 
@@ -110,11 +111,26 @@ def _engine(url: sa.URL) -> sa.Engine:
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     """Readers beside the writer (WAL), and a row that is acknowledged is on the disk (FULL)."""
     connection.isolation_level = None  # the driver's own way would begin transactions late, and none for tables
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    _turn_to_wal(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _turn_to_wal(connection: sqlite3.Connection) -> None:
+    """A new file's first connections all turn it to WAL, and SQLite lets none of them wait for its turn: see its
+    "journal_mode=WAL" under SQLITE_BUSY. Here they wait as any other writer does."""
+    end = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
