@@ -1,5 +1,7 @@
 """Lanes: bounded, fair, on time, and alive whatever a photo does."""
 
+import os
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
@@ -11,7 +13,7 @@ from tests.service_support import GatedCounter, gated
 from binsight.counting import Counter, default_bundle
 from binsight.errors import BadPhoto, NotReady, Overloaded, TooLate
 from binsight.imaging.drawn import drawn_photo
-from binsight.service.lanes import Lanes
+from binsight.service.lanes import LANE_NICENESS, Lanes
 from binsight.service.served import Served
 
 PHOTOS = [drawn_photo(count, seed=count) for count in range(4)]
@@ -151,3 +153,14 @@ def test_closing_takes_nothing_new_and_finishes_what_was_taken(held: tuple[Lanes
     lanes.close(within=60)
     assert waiting.done()
     assert waiting.result().estimate.photo == "waiting"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
+def test_those_who_answer_go_before_those_who_count() -> None:
+    """Without it a refusal waited for a core until a photo was done."""
+    served, seen = Served.load(default_bundle()), list[int]()
+    lanes = Lanes(served, num_lanes=1, note=lambda *_: seen.append(os.getpriority(os.PRIO_PROCESS, 0)))
+    lanes.start()
+    lanes.submit([("one", PHOTOS[0])], within=60)[0].result(60)
+    lanes.close(within=60)
+    assert seen == [os.getpriority(os.PRIO_PROCESS, 0) + LANE_NICENESS]

@@ -1,4 +1,4 @@
-"""Cores that this process may use: in a container often fewer than the machine has.
+"""Cores that this process may use, in a container often fewer than the machine has; and who of its threads goes first.
 
 ```
 affinity (taskset, cpusets) ─┐
@@ -9,11 +9,14 @@ quotas of those around it ───┘
 
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
+LOWEST = 19
+"""The most niceness that there is."""
 
 
 def available_cores(cgroup: Path = CGROUP_ROOT, own: Path = OWN_CGROUPS) -> int:
@@ -28,6 +31,14 @@ def available_cores(cgroup: Path = CGROUP_ROOT, own: Path = OWN_CGROUPS) -> int:
     for mount in ("cpu", "cpu,cpuacct"):
         quotas += [_quota_v1(folder) for folder in _folders(cgroup / mount, _own_path(own, "cpu"))]
     return max(1, min([cores, *(math.ceil(quota) for quota in quotas if quota is not None)]))
+
+
+def stand_back(by: int) -> None:
+    """Lower the priority of the calling thread by so much niceness, up to `LOWEST`. Nothing happens but on Linux, which
+    alone has one for each thread (sched(7)). Between containers it changes nothing: those share by their own weights.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, 0, min(LOWEST, os.getpriority(os.PRIO_PROCESS, 0) + by))
 
 
 def _own_path(own: Path, controller: str) -> str:

@@ -23,9 +23,6 @@ from binsight.service.shadow import Shadow, ToCompare
 from binsight.service.shares import is_within
 from binsight.service.traces import Traces
 
-_WATCH_EVERY_S = 0.25
-"""How often a waiting request looks whether its client is still there."""
-
 MAX_INFERENCE_ID = 64
 """SageMaker's own limit; a longer one is not kept, and the event id stands in for it."""
 
@@ -162,17 +159,20 @@ class Answering:
         """What became of each; all are given up when the client leaves. A lane keeps the deadline of what waits, this
         that of what hangs in a lane."""
         waited = [asyncio.wrap_future(future) for future in futures]
-        pending: set[asyncio.Future[Counted]] = set(waited)
-        end = asyncio.get_running_loop().time() + self.within + 1
+        together = asyncio.gather(*waited, return_exceptions=True)
+        left = asyncio.create_task(_until_left(request))
         try:
-            while pending:
-                _, pending = await asyncio.wait(pending, timeout=_WATCH_EVERY_S)
-                if pending and await request.is_disconnected():
-                    raise ClientLeft
-                if pending and asyncio.get_running_loop().time() > end:
-                    break
+            await asyncio.wait((together, left), timeout=self.within + 1, return_when=asyncio.FIRST_COMPLETED)
+            if left.done() and not together.done():
+                raise ClientLeft
         finally:
-            for future in pending:
-                future.cancel()
+            left.cancel()
+            together.cancel()
         late = TooLate("the answer took too long; try again later")
         return [late if one.cancelled() else one.exception() or one.result() for one in waited]  # type: ignore[misc]
+
+
+async def _until_left(request: Request) -> None:
+    """Return once the client is gone. The body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -22,6 +22,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from binsight.counting.cores import stand_back
 from binsight.counting.counter import Seen
 from binsight.errors import BinsightError, NotReady, Overloaded, TooLate
 from binsight.records import CANARY, CHAMPION, CountEstimate
@@ -40,6 +41,9 @@ class _Job:
     future: "Future[Counted]" = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
 
+
+LANE_NICENESS = 5
+"""How far lanes stand back behind the threads that answer: a third of their weight where both want the same core."""
 
 Watch = Callable[[str, float], None]
 """Told what happened, by name, with a number: `batch` (photos), `queue`, `decode`, `inference` (seconds)."""
@@ -166,6 +170,7 @@ class Lanes:
                 thread.join(max(0.0, end - time.monotonic()))
 
     def _run(self) -> None:
+        stand_back(LANE_NICENESS)  # a refusal must not wait for a photo
         while jobs := self._next():
             started = time.monotonic()
             try:

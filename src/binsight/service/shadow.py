@@ -9,15 +9,13 @@ lane has nothing to do. Under load it therefore drops nearly everything, and the
 """
 
 import logging
-import os
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
+from binsight.counting.cores import LOWEST, stand_back
 from binsight.decision.decide import decide
 from binsight.records import SHADOW
 from binsight.service.roles import RoleMetrics
@@ -78,7 +76,7 @@ class Shadow:
             self._changed.notify()
 
     def _run(self) -> None:
-        _lowest_priority()
+        stand_back(LOWEST)
         while (offered := self._next()) is not None:
             if (served := self.served) is None:
                 continue
@@ -119,10 +117,3 @@ class Shadow:
             verdict = decide(estimate, offered.expected, served.certificate).word
         self._metrics.counted(counted, verdict=verdict)
         self._metrics.compared(counted, offered.counted)
-
-
-def _lowest_priority() -> None:
-    """For this thread alone; only Linux has priorities of threads."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
