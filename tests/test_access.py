@@ -22,7 +22,8 @@ from binsight.service.addresses import is_loopback
 from binsight.service.app import make_app
 from binsight.service.keys import KNOWN_FOR_S, KnownKeys
 from binsight.service.rates import Rates
-from binsight.storage.ledger import ApiKey, ApiKeys, Ledger, Rate
+from binsight.storage.api_key import ApiKey, Rate
+from binsight.storage.ledger import ApiKeys, Ledger
 
 PHOTO = drawn_photo(3, seed=3)
 JPEG = {"content-type": "image/jpeg"}

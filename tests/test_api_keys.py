@@ -15,8 +15,8 @@ from tests.test_ledger import Opener, opened, postgres, url
 from binsight.cli import cli
 from binsight.errors import BadInput, BinsightError, ChangedMeanwhile, MissingObject
 from binsight.settings import settings
-from binsight.storage.ledger import ApiKeys, Rate
-from binsight.storage.ledger.api_keys import parsed_token
+from binsight.storage.api_key import Rate, parsed_token
+from binsight.storage.ledger import ApiKeys
 
 __all__ = ["opened", "postgres", "url"]  # fixtures
 

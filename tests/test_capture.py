@@ -21,9 +21,10 @@ from binsight.imaging import decode_photo
 from binsight.imaging.drawn import drawn_photo
 from binsight.service import capture as capture_module
 from binsight.service.app import make_app
-from binsight.service.capture import CAPTURE, Capturer, Offered
+from binsight.service.capture import CAPTURE, Capturer
 from binsight.service.metrics import Metrics
 from binsight.service.middleware import CAPTURED, INFERENCE_ID
+from binsight.service.served import Offered
 from binsight.service.shares import is_within
 from binsight.settings import Settings
 from binsight.storage.captures import Capture, CompactCaptures, open_captures

@@ -178,6 +178,15 @@ def test_serving_loads_nothing_that_trains_or_reports() -> None:
     assert loaded.isdisjoint({*TRAINING, "pyarrow", "matplotlib", "scipy", "imagehash", "boto3", "ray"})
 
 
+def test_a_plain_service_loads_nothing_for_what_it_was_not_told_to_do() -> None:
+    """Without a ledger and links it is ready sooner: for the sake of constants it once loaded their libraries."""
+    loaded = loaded_after(
+        "from binsight.cli import serve\nfrom binsight.service import app, server\napp.make_app()"
+    )
+    assert "fastapi" in loaded
+    assert loaded.isdisjoint({"sqlalchemy", "alembic", "obstore", "httpcore", "websockets"})
+
+
 def test_the_weight_check_sees_what_is_loaded() -> None:
     assert {"numpy", "binsight"} <= loaded_after("import binsight, numpy")
 

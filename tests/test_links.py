@@ -55,7 +55,7 @@ def test_no_link_leads_elsewhere(link: str, monkeypatch: pytest.MonkeyPatch) -> 
     def opened(url: str, **_: object) -> None:
         raise AssertionError(f"{url} was opened")
 
-    monkeypatch.setattr("binsight.service.links.open_store", opened)
+    monkeypatch.setattr("binsight.storage.objects.open_store", opened)
     links = Links(("s3://allowed/open/",), max_bytes=1000)
     with pytest.raises((BadInput, NotAllowed)) as refusal:
         asyncio.run(links.read(link))

@@ -11,7 +11,8 @@ from binsight.cli.options import json_option, print_json, require_extra, who
 from binsight.errors import BadInput
 
 if TYPE_CHECKING:
-    from binsight.storage.ledger import ApiKey, ApiKeys, Rate
+    from binsight.storage.api_key import ApiKey, Rate
+    from binsight.storage.ledger import ApiKeys
 
 COMMANDS = {
     "add": ("binsight.cli.keys:add", "Make a key for somebody who is to use the service."),
@@ -125,7 +126,7 @@ def _keys() -> "ApiKeys":
 
 
 def _rate(rate: float | None, burst: int | None) -> "Rate | None":
-    from binsight.storage.ledger import Rate
+    from binsight.storage.api_key import Rate
 
     if rate is None and burst is None:
         return None

@@ -75,6 +75,10 @@ def serve(
         raise BadInput("--model and --follow exclude each other; give one of them")
     if (tls_cert is None) != (tls_key is None):
         raise BadInput("a certificate and its key belong together; give both --tls-cert and --tls-key")
+    from binsight.counting import default_bundle
+    from binsight.service.served import Served
+
+    loading = None if follow else Served.begin_loading(model or default_bundle())  # while the imports below go on
     from binsight.service.app import make_app
     from binsight.service.logs import log_to_stderr
     from binsight.service.server import serve as serve_app
@@ -84,7 +88,7 @@ def serve(
     log_to_stderr(as_json=as_json)
     shares = {"canary_share": canary_share, "shadow_share": shadow_share}
     chosen = settings().model_copy(update={name: share for name, share in shares.items() if share is not None})
-    app = make_app(model, follow=follow, num_lanes=lanes, keys=demanded, chosen=chosen)
+    app = make_app(model, follow=follow, num_lanes=lanes, keys=demanded, chosen=chosen, loading=loading)
     serve_app(app, host=host, port=port, tls=(tls_cert, tls_key) if tls_cert and tls_key else None)
 
 
@@ -92,9 +96,10 @@ def _demands_keys(host: str, keys: bool | None) -> bool:
     """By the option, else by the setting, else by who can reach the address. Raises `BadInput` where that is unsafe."""
     from binsight.service.access import demands_keys
     from binsight.settings import settings
-    from binsight.storage.ledger import ApiKeys, Ledger
 
     def has_keys() -> bool:
+        from binsight.storage.ledger import ApiKeys, Ledger
+
         known = ApiKeys(Ledger.open(settings().ledger))
         try:
             return bool(known.not_revoked())

@@ -8,7 +8,7 @@ of files or a path that is not there opens to nobody without a key.
 """
 
 from collections.abc import Awaitable, Callable, Collection
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
@@ -20,9 +20,10 @@ from starlette.websockets import WebSocketClose
 
 from binsight.errors import BadInput, BinsightError, NotAllowed, NotReady, UnknownCaller
 from binsight.service.addresses import is_loopback
-from binsight.service.keys import KnownKeys
-from binsight.storage.ledger import ApiKey
-from binsight.storage.ledger.api_keys import COUNT
+from binsight.storage.api_key import COUNT, ApiKey
+
+if TYPE_CHECKING:
+    from binsight.service.keys import KnownKeys
 
 OPEN_PATHS = frozenset({"/ping", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"})
 """Whether the service runs, and its description, which is the same everywhere."""
@@ -56,7 +57,7 @@ class Access:
         self,
         app: ASGIApp,
         *,
-        known: Callable[[], KnownKeys | None] | None,
+        known: "Callable[[], KnownKeys | None] | None",
         open_paths: Collection[str],
         answer_error: Callable[[Request, Exception], Awaitable[Response]],
     ) -> None:

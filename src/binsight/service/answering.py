@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
@@ -11,17 +12,19 @@ from binsight.errors import BadInput, BinsightError, TooLate
 from binsight.records import CANARY, CHAMPION, SHADOW
 from binsight.service.answers import Answer, ErrorAnswer, answer_for, error_for
 from binsight.service.bodies import ClientLeft, Held
-from binsight.service.capture import Capturer, Offered
 from binsight.service.drift import DriftWatch
 from binsight.service.lanes import Lanes
 from binsight.service.links import Links
 from binsight.service.metrics import Metrics
 from binsight.service.middleware import INFERENCE_ID
 from binsight.service.photos import Asked, Order
-from binsight.service.served import Counted
+from binsight.service.served import Counted, Offered
 from binsight.service.shadow import Shadow, ToCompare
 from binsight.service.shares import is_within
 from binsight.service.traces import Traces
+
+if TYPE_CHECKING:
+    from binsight.service.capture import Capturer
 
 MAX_INFERENCE_ID = 64
 """SageMaker's own limit; a longer one is not kept, and the event id stands in for it."""
@@ -37,7 +40,7 @@ class Answering:
     within: float
     drift: DriftWatch
     traces: Traces
-    capturer: Capturer | None = None
+    capturer: "Capturer | None" = None
     canary_share: float = 0.0
     shadow: Shadow | None = None
     shadow_share: float = 0.0

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,6 @@ from binsight.service.alerts import Alert, Alerts
 from binsight.service.answering import Answering
 from binsight.service.answers import ErrorAnswer, ErrorDetail, error_for, error_headers
 from binsight.service.bodies import Bodies, ClientLeft, Room
-from binsight.service.capture import Capturer
 from binsight.service.describe import describe
 from binsight.service.drift import DriftWatch
 from binsight.service.lanes import Lanes
@@ -45,6 +45,7 @@ from binsight.settings import Settings, settings
 
 if TYPE_CHECKING:
     from binsight.counting.registry import Registry
+    from binsight.service.capture import Capturer
     from binsight.service.keys import KnownKeys
 
 log = logging.getLogger(__name__)
@@ -63,10 +64,12 @@ def make_app(
     num_lanes: int | None = None,
     chosen: Settings | None = None,
     keys: bool | None = None,
+    loading: "Future[Served] | None" = None,
 ) -> FastAPI:
     """The app in front of a bundle (default: the one that `binsight count` takes), or of what an alias names.
 
-    `keys` says whether callers need keys; by default they do where the settings demand it (`access`), and not else.
+    `loading` is the bundle from `Served.begin_loading`, where that has begun already. `keys` says whether callers need
+    keys; by default they do where the settings demand it (`access`), and not else.
     It loads and warms the bundle once it runs, and answers `/ping` with 503 until then. `app.state` holds `lanes`
     and `metrics`, and `failure` where the bundle could not be taken into service; `on_failure` is called then.
     Raises `MissingObject` or `BadBundle` for a folder that is no whole bundle, `BadInput` for settings of alerts, and
@@ -81,7 +84,8 @@ def make_app(
     secret = chosen.alert_secret.get_secret_value() if chosen.alert_secret else None
     alerts = Alerts(chosen.alert_urls, secret, metrics)
     app = FastAPI(title="Binsight", version=__version__, lifespan=_lifespan, summary="Counts the items in a bin.")
-    app.state.bundle, app.state.follow = bundle, follow
+    app.state.follow, app.state.loading = follow, loading
+    app.state.bundle = bundle
     app.state.num_lanes = num_lanes or available_cores()
     app.state.settings, app.state.metrics = chosen, metrics
     app.state.traces, app.state.alerts = traces, alerts
@@ -94,9 +98,7 @@ def make_app(
     app.state.known_keys, app.state.rates = None, Rates()
     app.state.capturer = None
     if chosen.capture:
-        app.state.capturer = capturer = Capturer(chosen, metrics)
-        metrics.gauge("binsight_capture_works", "1 unless captures cannot be kept.", lambda: float(capturer.works))
-        metrics.gauge("binsight_capture_queue", "Captures that wait.", lambda: float(capturer.num_waiting))
+        app.state.capturer = _capturer(chosen, metrics)
     metrics.gauge("binsight_queue_photos", "Photos that wait for a lane.", lambda: _lanes(app, "num_waiting"))
     metrics.gauge("binsight_queue_age_seconds", "Wait of the oldest of them.", lambda: _lanes(app, "oldest_wait"))
     metrics.gauge("binsight_ready", "1 while photos are taken.", lambda: _lanes(app, "is_ready"))
@@ -107,6 +109,16 @@ def make_app(
     _surround(app, chosen, metrics)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app
+
+
+def _capturer(chosen: Settings, metrics: Metrics) -> "Capturer":
+    # Here and not above, as all that needs the ledger: a service without it is ready sooner without its libraries.
+    from binsight.service.capture import Capturer
+
+    capturer = Capturer(chosen, metrics)
+    metrics.gauge("binsight_capture_works", "1 unless captures cannot be kept.", lambda: float(capturer.works))
+    metrics.gauge("binsight_capture_queue", "Captures that wait.", lambda: float(capturer.num_waiting))
+    return capturer
 
 
 def _surround(app: FastAPI, chosen: Settings, metrics: Metrics) -> None:
@@ -155,11 +167,7 @@ def _load(app: FastAPI) -> None:
     started = time.monotonic()
     try:
         state.known_keys = _known_keys(chosen) if state.demands_keys else None
-        registry = None
-        if state.follow:
-            registry, served = _followed(chosen, state.follow)
-        else:
-            served = Served.load(state.bundle)
+        registry, served = _first_served(state)
         lanes = Lanes(
             served,
             num_lanes=state.num_lanes,
@@ -214,13 +222,17 @@ def _known_keys(chosen: Settings) -> "KnownKeys":
     return KnownKeys.open(chosen.ledger)
 
 
-def _followed(chosen: Settings, alias: str) -> "tuple[Registry, Served]":
-    # Here and not above: a service that follows nothing is ready sooner without the ledger's libraries.
+def _first_served(state: State) -> "tuple[Registry | None, Served]":
+    """The bundle to begin with, warm, and the registry that it comes from, where it does."""
+    if not state.follow:
+        return None, (state.loading or Served.begin_loading(state.bundle)).result()
     from binsight.counting.registry import Registry
     from binsight.service.follow import first_served
 
-    registry = Registry.open(chosen.ledger, chosen.bundles)
-    return registry, first_served(registry, alias)
+    registry = Registry.open(state.settings.ledger, state.settings.bundles)
+    served = first_served(registry, state.follow)
+    served.warm()
+    return registry, served
 
 
 def _follow(state: State, registry: "Registry") -> None:

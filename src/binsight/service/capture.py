@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from binsight.errors import BadPhoto, BinsightError, StorageFailure
 from binsight.imaging.strip import photo_type, stripped
 from binsight.service.metrics import Metrics
+from binsight.service.served import Offered
 from binsight.service.shares import is_within
 from binsight.service.upkeep import Upkeep
 from binsight.settings import Settings
@@ -43,14 +44,6 @@ TRY_AGAIN_AFTER_S = 5.0
 """How long nothing is kept after a failure."""
 
 Store = CompactCaptures | LineCaptures
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offered:
-    """A counted photo and its answer as JSON."""
-
-    photo: bytes
-    answer: str
 
 
 @dataclass(slots=True, eq=False)

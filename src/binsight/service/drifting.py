@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from binsight.service.access import needs
 from binsight.service.drift import DriftState, State
-from binsight.storage.ledger.api_keys import READ
+from binsight.storage.api_key import READ
 
 router = APIRouter(prefix="/v1", tags=["Binsight"])
 

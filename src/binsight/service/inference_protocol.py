@@ -18,7 +18,7 @@ from binsight.service.photos import Order as PhotoOrder
 from binsight.service.photos import PhotoInput, asked_in_json, checked
 from binsight.service.sagemaker import answering_of
 from binsight.service.served import Served
-from binsight.storage.ledger.api_keys import COUNT, READ
+from binsight.storage.api_key import COUNT, READ
 
 REQUEST_BODY: dict[str, Any] = {
     "requestBody": {

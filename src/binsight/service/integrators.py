@@ -16,7 +16,7 @@ from binsight.service.answers import Answer, Answers, ErrorAnswer
 from binsight.service.photos import JSON_TYPE, Asked
 from binsight.service.sagemaker import REQUEST_BODY, answering_of, order_of, respond
 from binsight.service.served import Served
-from binsight.storage.ledger.api_keys import COUNT, READ
+from binsight.storage.api_key import COUNT, READ
 
 router = APIRouter(prefix="/v1", tags=["Binsight"])
 

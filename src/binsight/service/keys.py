@@ -14,8 +14,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from binsight.errors import BinsightError, NotReady, UnknownCaller
-from binsight.storage.ledger import ApiKey, ApiKeys, Ledger
-from binsight.storage.ledger.api_keys import parsed_token
+from binsight.storage.api_key import ApiKey, parsed_token
+from binsight.storage.ledger import ApiKeys, Ledger
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from binsight.counting.cores import stand_back
 from binsight.counting.counter import Seen
 from binsight.errors import BinsightError, NotReady, Overloaded, TooLate
 from binsight.records import CANARY, CHAMPION, CountEstimate
-from binsight.service.served import Counted, Served, Timing
+from binsight.service.served import MAX_BATCH, Counted, Served, Timing
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +53,9 @@ Note = Callable[[Served, Seen, CountEstimate], None]
 
 
 class Lanes:
-    """`num_lanes` threads in front of a bundle. Safe to submit to from any thread.
+    """`num_lanes` threads in front of a bundle, which is warm. Safe to submit to from any thread.
 
-    `served` may be assigned another bundle at any time, warm: batches begun keep theirs, the next ones have the new one.
+    `served` may be assigned another bundle at any time, as warm: batches begun keep theirs, the next ones have the new one.
     So may `canary`, which counts what is submitted for it; None: there is none, and `served` counts it all.
 
     A request is refused where those ahead of it would keep it waiting for longer than `longest_wait` seconds, by what a
@@ -70,7 +70,7 @@ class Lanes:
         num_lanes: int,
         queue_size: int = 64,
         longest_wait: float | None = None,
-        max_batch: int = 2,
+        max_batch: int = MAX_BATCH,
         watch: Watch = lambda _name, _value: None,
         note: Note = lambda _served, _seen, _estimate: None,
     ) -> None:
@@ -109,8 +109,7 @@ class Lanes:
         return self._num_idle > 0 and not self._waiting
 
     def start(self) -> None:
-        """Check the golden photos, warm every batch size, and only then take photos. Raises `GateFailed`."""
-        self.served.warm(self.max_batch)
+        """Take photos from now on."""
         for thread in self._threads:
             thread.start()
         self._is_ready = True

@@ -4,10 +4,13 @@ Links are how such services are broken into.
 """
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from binsight.errors import BadInput, BadPhoto, MissingObject, NotAllowed
-from binsight.service.https_links import HttpsLinks
-from binsight.storage.objects import open_store
+
+# Libraries of stores and of https are imported by those who allow such links: the others are ready sooner.
+if TYPE_CHECKING:
+    from binsight.service.https_links import HttpsLinks
 
 _AT_ONCE = 8
 """Linked photos that are read at the same time."""
@@ -17,12 +20,17 @@ class Links:
     """Reads linked photos from the prefixes that are allowed: `s3://BUCKET/`, `s3://BUCKET/PREFIX/`, `https://HOST/`, …"""
 
     def __init__(
-        self, allowed: tuple[str, ...], *, max_bytes: int, anonymous: bool = False, https: HttpsLinks | None = None
+        self,
+        allowed: tuple[str, ...],
+        *,
+        max_bytes: int,
+        anonymous: bool = False,
+        https: "HttpsLinks | None" = None,
     ) -> None:
         """`https` reads the links of its kind; by default what is allowed of them. Raises `BadInput` for a prefix that
         is not one."""
         over_https = tuple(prefix for prefix in allowed if prefix.startswith("https://"))
-        self._https = https or (HttpsLinks(over_https, max_bytes=max_bytes) if over_https else None)
+        self._https = https or (_https_links(over_https, max_bytes) if over_https else None)
         self._turns = asyncio.Semaphore(_AT_ONCE)
         allowed = tuple(prefix for prefix in allowed if prefix not in over_https)
         for prefix in allowed:
@@ -48,6 +56,8 @@ class Links:
             raise BadInput(f"{_shown(link)} names no object; give s3://BUCKET/NAME")
         if not any(link.startswith(prefix) for prefix in self._allowed):
             raise NotAllowed(f"{_shown(link)} is not among the places that this service may read; ask who runs it")
+        from binsight.storage.objects import open_store
+
         store = open_store(f"s3://{bucket}", anonymous=self._anonymous)
         try:
             return await store.read_async(name, max_bytes=self._max_bytes)
@@ -55,6 +65,12 @@ class Links:
             raise MissingObject(f"{_shown(link)} is not there; check the name") from None
         except BadInput as error:
             raise BadPhoto(str(error), reason="too_many_bytes") from None
+
+
+def _https_links(allowed: tuple[str, ...], max_bytes: int) -> "HttpsLinks":
+    from binsight.service.https_links import HttpsLinks
+
+    return HttpsLinks(allowed, max_bytes=max_bytes)
 
 
 def _parts(link: str) -> tuple[str, str]:

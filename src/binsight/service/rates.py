@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from binsight.errors import TooMany
-from binsight.storage.ledger import ApiKey
+from binsight.storage.api_key import ApiKey
 
 _FORGET_FROM = 1024
 """Buckets that are kept before those that are full are looked for."""

@@ -16,7 +16,7 @@ from binsight.service.answering import Answering
 from binsight.service.answers import Answer, Answers, ErrorAnswer
 from binsight.service.middleware import INFERENCE_ID
 from binsight.service.photos import IMAGE_TYPES, JSON_TYPE, LINES_TYPE, Order, as_lines, content_type, read_order
-from binsight.storage.ledger.api_keys import COUNT, READ
+from binsight.storage.api_key import COUNT, READ
 
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 MAX_PAYLOAD_MB = 6

@@ -1,5 +1,6 @@
 """A bundle in service, and what it says of a photo."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from binsight.counting.providers import CPU
 from binsight.decision.certificate import Certificate, read_certificate
 from binsight.decision.reference import Reference, read_reference
 from binsight.records import CHAMPION, CountEstimate
+
+MAX_BATCH = 2
+"""Photos in one run of the network, at most, on a CPU (docs/decisions/0015)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,21 @@ class Served:
         """NAME:VERSION."""
         return f"{self.counter.bundle.spec.name}:{self.version}"
 
-    def warm(self, max_batch: int) -> None:
+    @classmethod
+    def begin_loading(cls, folder: Path) -> "Future[Served]":
+        """Load and warm a bundle on a thread, while the caller imports what serves it; its network needs no import."""
+        with_one = ThreadPoolExecutor(1, thread_name_prefix="load")
+
+        def loaded() -> Served:
+            served = cls.load(folder)
+            served.warm()
+            return served
+
+        loading = with_one.submit(loaded)
+        with_one.shutdown(wait=False)
+        return loading
+
+    def warm(self, max_batch: int = MAX_BATCH) -> None:
         """Count the golden photos, and run the smallest and the largest batch, on a GPU every size.
 
         On the CPU a size's first run takes no longer than its second (bench/start.py --first-runs); only the memory for
@@ -77,3 +95,11 @@ class Counted:
     timing: Timing
     role: str = CHAMPION
     stood_in_for: Served | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """A counted photo and its answer as JSON."""
+
+    photo: bytes
+    answer: str

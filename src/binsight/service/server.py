@@ -54,6 +54,7 @@ def serve(app: FastAPI, *, host: str, port: int, tls: tuple[Path, Path] | None =
         timeout_graceful_shutdown=int(app.state.settings.drain_within_s) or None,
         timeout_keep_alive=75,  # longer than the 60 s of the load balancers in front
         lifespan="on",
+        ws="none",  # nothing here speaks WebSocket
         ssl_certfile=tls and tls[0],
         ssl_keyfile=tls and str(tls[1]),
         ssl_keyfile_password="" if tls else None,  # or OpenSSL would ask for it on the terminal, and wait

@@ -1,13 +1,12 @@
 """The ledger: what must not be lost or changed, in SQLite or PostgreSQL. All SQL of Binsight is in here."""
 
-from binsight.storage.ledger.api_keys import ApiKey, ApiKeys, Rate
+from binsight.storage.ledger.api_keys import ApiKeys
 from binsight.storage.ledger.captures import CaptureRow, CaptureRows
 from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.models import AliasMove, Models, ModelVersion, Pointed
 
 __all__ = [
     "AliasMove",
-    "ApiKey",
     "ApiKeys",
     "CaptureRow",
     "CaptureRows",
@@ -15,5 +14,4 @@ __all__ = [
     "ModelVersion",
     "Models",
     "Pointed",
-    "Rate",
 ]
