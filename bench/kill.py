@@ -37,9 +37,10 @@ from PIL import Image
 from tests.service_support import Process, serving
 
 from binsight.imaging.drawn import drawn_photo
-from binsight.service.capture import Capturer, Offered
+from binsight.service.capture import Capturer
 from binsight.service.metrics import Metrics
 from binsight.service.middleware import CAPTURED
+from binsight.service.served import Offered
 from binsight.settings import Settings
 from binsight.storage.captures import open_captures
 from binsight.storage.ledger import database
