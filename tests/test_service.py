@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from tests.service_support import client_of, gated, some_settings
 
@@ -49,6 +51,14 @@ def expected() -> list[float]:
 
 def as_json(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
+
+
+def test_a_phone_s_photo_with_a_second_picture_behind_it_counts_as_a_jpeg(client: TestClient) -> None:
+    file = io.BytesIO()
+    photo = Image.open(io.BytesIO(PHOTO))
+    photo.save(file, "MPO", save_all=True, append_images=[photo])
+    response = client.post("/invocations", content=file.getvalue(), headers=JPEG)
+    assert response.status_code == 200, response.text
 
 
 @pytest.mark.parametrize("endpoint", ["/invocations", "/v1/count"])
@@ -297,6 +307,8 @@ def test_a_full_queue_answers_503_and_when_to_come_back() -> None:
         response = client.post("/invocations", content=PHOTO, headers=JPEG)
         assert (response.status_code, response.json()["error"]["code"]) == (503, "overloaded")
         assert int(response.headers["retry-after"]) >= 1
+        response = client.post("/v2/models/default/infer", content=b"no JSON at all", headers=JSON)
+        assert response.status_code == 503, "before any sense is made of the body"
         counter.gate.set()
         assert held[0].result(60)
         lanes.close(within=60)
