@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from typing import Any
 from unittest.mock import Mock
 from urllib.parse import urlsplit
 
@@ -160,6 +161,33 @@ def test_a_client_that_does_not_take_its_answers_is_let_go_of(is_taken: bool) ->
         return aborted
 
     assert asyncio.run(abortions()) == (0 if is_taken else 1)
+
+
+def test_an_answer_is_not_written_to_a_connection_that_was_closed_behind_a_request_sent_ahead() -> None:
+    """Another request, or what is none, came before the answer to the first, and then the connection ended."""
+    may_answer = asyncio.Event()
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["type"] == "http.request"
+        await may_answer.wait()
+        assert (await receive())["type"] == "http.disconnect"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def written() -> int:
+        config, transport, state = Config(app, ws="none"), Mock(), ServerState()
+        transport.is_closing.return_value = False
+        connection = Connection(config, state, {}, asyncio.get_running_loop(), most=1, within=60)
+        connection.connection_made(transport)
+        connection.data_received(PING * 2)
+        (task,) = state.tasks
+        await asyncio.sleep(0)
+        connection.connection_lost(None)
+        may_answer.set()
+        await asyncio.wait_for(task, 5)
+        num_written: int = transport.write.call_count
+        return num_written
+
+    assert asyncio.run(written()) == 0
 
 
 def test_some_requests_may_be_sent_ahead_and_not_any_number(served: Process) -> None:

@@ -314,6 +314,24 @@ def test_a_full_queue_answers_503_and_when_to_come_back() -> None:
         lanes.close(within=60)
 
 
+@pytest.mark.parametrize("headers", [[], [(b"content-length", b"0")], [(b"content-length", b"9")]])
+def test_a_client_that_left_before_its_body_was_read_is_no_failure(
+    client: TestClient, app: FastAPI, headers: list[tuple[bytes, bytes]]
+) -> None:
+    statuses = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status"))
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/count", "query_string": b""}
+    sent = [(b"content-type", b"image/jpeg"), *headers]
+    asyncio.run(app({**scope, "headers": sent}, receive, send))
+    assert statuses[0] == 499
+
+
 def test_the_photos_of_a_client_that_left_are_not_counted() -> None:
     served, counter = gated(default_bundle())
     lanes = Lanes(served, num_lanes=1)

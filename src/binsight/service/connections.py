@@ -14,7 +14,7 @@ import logging
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from binsight.service.answers import ErrorAnswer, ErrorDetail
@@ -47,6 +47,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._most, self._within = most, within
         self._idle_since = self.loop.time()
+        self._answering: RequestResponseCycle | None = None  # `cycle` is the last request to come, this the first
         self._has_asked = self._is_within_message = False
         self._num_bytes = 0  # that came since a head or a piece of a body was made of them
         self._head_ends: asyncio.TimerHandle | None = None
@@ -80,7 +81,11 @@ class Connection(HttpToolsProtocol):
             )
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is due any more."""
+        """Nothing is due any more, and who answers is told so: uvicorn tells only the last request that was sent ahead, and
+        the answer to the first is then written to a connection that is closed."""
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         self._drop_head_timer()
         self._drop_reading_timer()
         super().connection_lost(exc)
@@ -97,6 +102,8 @@ class Connection(HttpToolsProtocol):
         self._has_asked, self._num_bytes = True, 0
         self._drop_head_timer()
         super().on_headers_complete()
+        if not self.pipeline:
+            self._answering = self.cycle
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -111,6 +118,7 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Idle from here on, unless another request waits."""
         self._idle_since = self.loop.time()
+        self._answering = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
 
     def pause_writing(self) -> None:
