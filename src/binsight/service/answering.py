@@ -172,7 +172,7 @@ class Answering:
                 if pending and asyncio.get_running_loop().time() > end:
                     break
         finally:
-            for future in pending:
-                future.cancel()
+            for one in waited:
+                one.cancel()  # those that failed too: asyncio logs errors that nobody looked at, where the client left
         late = TooLate("the answer took too long; try again later")
         return [late if one.cancelled() else one.exception() or one.result() for one in waited]  # type: ignore[misc]
