@@ -10,13 +10,14 @@ and the memory does not grow. It ends non-zero where one is missed. Load and ser
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.request import urlopen
 
 from binsight.counting import default_bundle
@@ -31,22 +32,24 @@ SETTLED_S = 5
 
 
 @contextmanager
-def serving(bundle: Path) -> Iterator[int]:
-    """The service, ready; its process id."""
-    command = [sys.executable, "-m", "binsight", "serve", "--port", str(PORT), "--model", str(bundle)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+def serving(
+    bundle: Path, *, port: int = PORT, env: Mapping[str, str] | None = None, log: "IO[str] | None" = None
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """The service, ready, with more settings than the environment's; what it logs goes to `log`."""
+    command = [sys.executable, "-m", "binsight", "serve", "--port", str(port), "--model", str(bundle)]
+    with subprocess.Popen(command, env={**os.environ, **(env or {})}, stderr=log or subprocess.DEVNULL) as process:
         try:
-            while not answers():
+            while not answers(port):
                 assert process.poll() is None, "the service does not start"
                 time.sleep(0.1)
-            yield process.pid
+            yield process
         finally:
             process.terminate()
 
 
-def answers() -> bool:
+def answers(port: int) -> bool:
     try:
-        with urlopen(f"{URL}/ping") as response:
+        with urlopen(f"http://127.0.0.1:{port}/ping") as response:
             return bool(response.status == 200)
     except OSError:
         return False
@@ -73,16 +76,16 @@ def result(process: "subprocess.Popen[str]") -> dict[str, Any]:
 
 def measure(folder: Path, bundle: Path, seconds: float) -> dict[str, Any]:
     """All three loads, and the memory around the last."""
-    with serving(bundle) as pid:
+    with serving(bundle) as process:
         timed = ("--seconds", str(seconds))
         full = result(load(folder, "--connections", str(FEW), "--seconds", str(seconds / 2)))
         capacity = full["200"]["per_second"]
         calm = result(load(folder, "--rate", str(0.7 * capacity), *timed))
         running = load(folder, "--rate", str(3 * capacity), *timed)
         time.sleep(min(SETTLED_S, seconds / 2))
-        before = resident_mib(pid)
+        before = resident_mib(process.pid)
         rush = result(running)
-        after = resident_mib(pid)
+        after = resident_mib(process.pid)
     return {"capacity": full, "calm": calm, "rush": rush, "memory_mib": [round(before, 1), round(after, 1)]}
 
 

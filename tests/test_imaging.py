@@ -71,6 +71,16 @@ def test_bytes_that_are_no_usable_photo_are_refused_in_one_sentence(reason: str,
     assert "\n" not in str(caught.value)
 
 
+def test_a_photo_with_a_second_picture_behind_it_is_its_first() -> None:
+    """As many phones write them: MPO, which Pillow tells from JPEG and everybody else calls JPEG."""
+    file = io.BytesIO()
+    FRAMES[0].save(file, "MPO", save_all=True, append_images=FRAMES[1:], quality=95)
+    with Image.open(io.BytesIO(file.getvalue())) as opened:
+        assert (opened.format, opened.n_frames) == ("MPO", len(FRAMES))  # type: ignore[attr-defined]
+        first = np.asarray(opened.convert("RGB"))
+    np.testing.assert_array_equal(np.asarray(decode_photo(file.getvalue())), first)
+
+
 def test_a_bomb_is_refused_before_any_pixel_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     def explode(*_: object) -> None:
         raise AssertionError("pixels were decoded")

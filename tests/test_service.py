@@ -2,18 +2,24 @@
 
 import asyncio
 import base64
+import gc
+import io
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from tests.service_support import client_of, gated, some_settings
 
@@ -22,6 +28,7 @@ from binsight.errors import BadInput
 from binsight.imaging.drawn import drawn_photo
 from binsight.service.answering import Answering
 from binsight.service.app import make_app
+from binsight.service.bodies import ClientLeft
 from binsight.service.lanes import Lanes
 from binsight.service.links import Links
 
@@ -49,6 +56,14 @@ def expected() -> list[float]:
 
 def as_json(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
+
+
+def test_a_phone_s_photo_with_a_second_picture_behind_it_counts_as_a_jpeg(client: TestClient) -> None:
+    file = io.BytesIO()
+    photo = Image.open(io.BytesIO(PHOTO))
+    photo.save(file, "MPO", save_all=True, append_images=[photo])
+    response = client.post("/invocations", content=file.getvalue(), headers=JPEG)
+    assert response.status_code == 200, response.text
 
 
 @pytest.mark.parametrize("endpoint", ["/invocations", "/v1/count"])
@@ -297,9 +312,50 @@ def test_a_full_queue_answers_503_and_when_to_come_back() -> None:
         response = client.post("/invocations", content=PHOTO, headers=JPEG)
         assert (response.status_code, response.json()["error"]["code"]) == (503, "overloaded")
         assert int(response.headers["retry-after"]) >= 1
+        response = client.post("/v2/models/default/infer", content=b"no JSON at all", headers=JSON)
+        assert response.status_code == 503, "before any sense is made of the body"
         counter.gate.set()
         assert held[0].result(60)
         lanes.close(within=60)
+
+
+@pytest.mark.parametrize("headers", [[], [(b"content-length", b"0")], [(b"content-length", b"9")]])
+def test_a_client_that_left_before_its_body_was_read_is_no_failure(
+    client: TestClient, app: FastAPI, headers: list[tuple[bytes, bytes]]
+) -> None:
+    statuses = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status"))
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/count", "query_string": b""}
+    sent = [(b"content-type", b"image/jpeg"), *headers]
+    asyncio.run(app({**scope, "headers": sent}, receive, send))
+    assert statuses[0] == 499
+
+
+def test_a_bad_photo_of_a_client_that_left_before_the_next_was_counted_is_not_logged_as_a_failure() -> None:
+    logged = []
+
+    async def watch() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: logged.append(context["message"]))
+        results: list[Future[Any]] = [Future(), Future()]
+        results[0].set_exception(BadInput("bad"))
+
+        class Leaving:
+            async def is_disconnected(self) -> bool:
+                return True
+
+        with suppress(ClientLeft):  # and not pytest.raises, which keeps the error, and so the future
+            await Answering._watched(SimpleNamespace(within=60), Leaving(), results)  # type: ignore[arg-type]
+        results.clear()
+        gc.collect()
+
+    asyncio.run(watch())
+    assert logged == []
 
 
 def test_the_photos_of_a_client_that_left_are_not_counted() -> None:

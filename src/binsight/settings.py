@@ -63,6 +63,17 @@ class Settings(BaseSettings):
         description="Requests and linked photos that the service holds at once, in bytes; beyond, it answers 503 before it "
         "reads more. One request of the largest size is always let in.",
     )
+    max_connections: int = Field(
+        512,
+        gt=0,
+        description="Connections to the service at once; beyond, the one that has been idle longest is closed.",
+    )
+    connection_within_s: float = Field(
+        10,
+        gt=0,
+        description="Seconds that a request's head may take to arrive, and its answer to be taken; then the connection is "
+        "closed.",
+    )
     body_within_s: float = Field(
         30, gt=0, description="Seconds that a request's body may take to arrive; a slower one is answered 408."
     )

@@ -84,8 +84,8 @@ def _check_header(image: Image.Image, name: str, limits: Limits) -> None:
             reason="too_small",
         )
     num_frames = getattr(image, "n_frames", 1)
-    # A JPEG of several frames is MPO, a camera's still with a preview behind it: its first frame is the photo.
-    if num_frames > 1 and image.format != "JPEG":
+    # Pillow calls a JPEG of several frames MPO: a phone's still with a preview or a depth map behind it.
+    if num_frames > 1 and image.format != "MPO":
         raise BadPhoto(
             f"{name} must be one still picture, but has {num_frames} frames; save a single frame",
             reason="animated",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.datastructures import State
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from binsight import __version__
@@ -52,6 +52,9 @@ log = logging.getLogger(__name__)
 
 CLIENT_LEFT = 499
 """What the log and the metrics say of a request whose client left (nginx's own number for it)."""
+
+LEFT = (ClientLeft, ClientDisconnect)
+"""Starlette's own is raised where a client without a body left."""
 
 LAST_ALERTS_S = 5
 """How long the end of the process waits for alerts that are on their way."""
@@ -104,7 +107,7 @@ def make_app(
     metrics.gauge("binsight_ready", "1 while photos are taken.", lambda: _lanes(app, "is_ready"))
     for router in (sagemaker.router, integrators.router, drifting.router, inference_protocol.router):
         app.include_router(router)
-    for kind in (BinsightError, HTTPException, ClientLeft, Exception):
+    for kind in (BinsightError, HTTPException, *LEFT, Exception):
         app.add_exception_handler(kind, _answer_error)
     _surround(app, chosen, metrics)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
@@ -247,7 +250,7 @@ def _follow(state: State, registry: "Registry") -> None:
 
 async def _answer_error(request: Request, error: Exception) -> Response:
     request_id = getattr(request.state, "id", "")
-    if isinstance(error, ClientLeft):
+    if isinstance(error, LEFT):
         return Response(status_code=CLIENT_LEFT)
     if isinstance(error, HTTPException):
         detail = ErrorDetail(

@@ -16,7 +16,7 @@ from binsight.service.access import needs
 from binsight.service.answers import Answer
 from binsight.service.photos import Order as PhotoOrder
 from binsight.service.photos import PhotoInput, asked_in_json, checked
-from binsight.service.sagemaker import answering_of
+from binsight.service.sagemaker import answering_of, check_room
 from binsight.service.served import Served
 from binsight.storage.api_key import COUNT, READ
 
@@ -96,7 +96,9 @@ async def model_ready(request: Request, name: str, version: str | None = None) -
 @router.post("/models/{name}/versions/{version}/infer", openapi_extra=REQUEST_BODY, dependencies=[needs(COUNT)])
 async def infer(request: Request, name: str, version: str | None = None) -> dict[str, Any]:
     """Estimates for the photos; the first that cannot be counted fails the request."""
+    answering = answering_of(request)
     _served(request, name, version)
+    await check_room(request, answering)
     body = checked(InferRequest, await request.body(), "the body")
     photos = body.inputs[0]
     most = request.app.state.settings.max_request_photos
@@ -107,7 +109,7 @@ async def infer(request: Request, name: str, version: str | None = None) -> dict
         )
     asked = tuple(asked_in_json(PhotoInput(photo=data), f"data[{place}]") for place, data in enumerate(photos.data))
     order = PhotoOrder(asked=asked, is_single=False, is_pinned=version is not None)
-    answers = await answering_of(request).counted(request, order, request.state.id)
+    answers = await answering.counted(request, order, request.state.id)
     probs = [p for answer in answers for p in answer.probs]
     num_counts = len(answers[0].probs)
     return {

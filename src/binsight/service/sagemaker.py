@@ -54,15 +54,19 @@ def answering_of(request: Request) -> Answering:
 
 
 async def order_of(request: Request, answering: Answering) -> Order:
-    """What the request asks for, as `read_order`. Raises as `Lanes.check_room` before the body is made sense of: a refusal
-    must cost little."""
+    """What the request asks for, as `read_order`, where there is room for it."""
+    await check_room(request, answering)
+    return await read_order(request, most=request.app.state.settings.max_request_photos)
+
+
+async def check_room(request: Request, answering: Answering) -> None:
+    """Raises as `Lanes.check_room` before the body is made sense of: a refusal must cost little."""
     try:
         answering.lanes.check_room()
     except ServiceBusy:
         async for _ in request.stream():  # left unread, it resets the connection before the client has its answer
             pass
         raise
-    return await read_order(request, most=request.app.state.settings.max_request_photos)
 
 
 @router.get("/ping", response_class=Response)

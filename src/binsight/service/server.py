@@ -4,6 +4,7 @@ import logging
 import signal
 import ssl
 import time
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -11,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from binsight.errors import BadInput, GateFailed, StorageFailure
+from binsight.service.connections import Connection
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,8 @@ def serve(app: FastAPI, *, host: str, port: int, tls: tuple[Path, Path] | None =
     `tls` is the certificate's file and its key's, for https. Raises `BadInput` where they cannot be used,
     `StorageFailure` where the address cannot be had, `GateFailed` where the bundle cannot be taken into service.
     """
-    proxies = app.state.settings.trusted_proxies
+    chosen = app.state.settings
+    proxies = chosen.trusted_proxies
     config = uvicorn.Config(
         app,
         host=host,
@@ -51,10 +54,11 @@ def serve(app: FastAPI, *, host: str, port: int, tls: tuple[Path, Path] | None =
         log_config=None,
         access_log=False,  # the metrics and the callers' ids say more
         server_header=False,
-        timeout_graceful_shutdown=int(app.state.settings.drain_within_s) or None,
+        http=partial(Connection, most=chosen.max_connections, within=chosen.connection_within_s),  # type: ignore[arg-type]
+        ws="none",  # there is no endpoint for it
+        timeout_graceful_shutdown=int(chosen.drain_within_s) or None,
         timeout_keep_alive=75,  # longer than the 60 s of the load balancers in front
         lifespan="on",
-        ws="none",  # nothing here speaks WebSocket
         ssl_certfile=tls and tls[0],
         ssl_keyfile=tls and str(tls[1]),
         ssl_keyfile_password="" if tls else None,  # or OpenSSL would ask for it on the terminal, and wait

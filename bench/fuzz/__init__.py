@@ -1,0 +1,1 @@
+"""Hostile photos, bodies and requests in great numbers: `python -m bench.fuzz`."""
