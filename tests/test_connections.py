@@ -192,8 +192,11 @@ def test_an_answer_is_not_written_to_a_connection_that_was_closed_behind_a_reque
 
 def test_some_requests_may_be_sent_ahead_and_not_any_number(served: Process) -> None:
     with connect(served, PING * 8) as connection:
-        for _ in range(8):
-            assert answer(connection).startswith(b"HTTP/1.1 200")
+        text = b""
+        while text.count(b"HTTP/1.1 200") < 8:  # several may come at once
+            assert (part := connection.recv(65536)), text
+            text += part
     with connect(served) as connection, pytest.raises(ConnectionError):
-        for _ in range(100):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
             connection.sendall(PING * 1000)

@@ -170,7 +170,8 @@ class Answering:
                 raise ClientLeft
         finally:
             left.cancel()
-            together.cancel()
+            for one in waited:
+                one.cancel()  # those that failed too: asyncio logs errors that nobody looked at, where the client left
         late = TooLate("the answer took too long; try again later")
         return [late if one.cancelled() else one.exception() or one.result() for one in waited]  # type: ignore[misc]
 
