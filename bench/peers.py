@@ -69,7 +69,12 @@ PEERS: Mapping[str, Peer] = {
     "ray": Peer(
         packages=("ray[serve]==2.60.0",),
         file="ray_server.py",
-        env={"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_USAGE_STATS_ENABLED": "0"},
+        env={
+            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+            "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # with its 5 a busy machine ends a proxy that still starts
+            "RAY_AUTH_MODE": "disabled",
+            "RAY_USAGE_STATS_ENABLED": "0",
+        },
     ),
     "fastapi": Peer(packages=("fastapi==0.165.0", "uvicorn[standard]==0.54.0"), file="fastapi_server.py", env={}),
 }

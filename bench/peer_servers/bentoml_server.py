@@ -14,7 +14,7 @@ from network import Network
 
 # Two workers for two cores, and a batch at a time in each. The guide's own second of latency at most, which batches of
 # eight keep: what would take longer is answered 503.
-@bentoml.service(workers=2, threads=1, traffic={"timeout": 60})
+@bentoml.service(workers=2, threads=1, traffic={"timeout": 60}, logging={"access": {"enabled": False}})
 class Count:
     def __init__(self) -> None:
         self.network = Network(os.environ["PEER_BUNDLE"])
