@@ -133,6 +133,20 @@ def test_the_dashboard_is_one_that_grafana_imports() -> None:
         taken |= cells
 
 
+def test_every_panel_asks_the_chosen_prometheus_about_the_chosen_replicas_in_its_own_unit() -> None:
+    for panel in panels():
+        for target in panel.get("targets", ()):
+            where, expression = panel["title"], target["expr"]
+            assert panel["datasource"]["uid"] == target["datasource"]["uid"] == "${datasource}", where
+            chosen = re.findall(r'\bbinsight_[a-z_]+\{instance=~"\$instance"', expression)
+            assert len(chosen) == len(METRIC.findall(expression)), where
+            unit = panel["fieldConfig"]["defaults"]["unit"]
+            assert (unit == "s") == ("_seconds" in expression), f"{where} is in {unit}"
+            if by := re.findall(r"by \(([^)]*)\)", expression):
+                named = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+                assert named == set(by[0].split(", ")) - {"le"}, f"{where}: lines that are not told apart"
+
+
 def test_every_rule_says_what_is_wrong_and_what_to_do() -> None:
     names = [rule["alert"] for rule in rules()]
     assert len(set(names)) == len(names)
