@@ -72,6 +72,7 @@ PEERS: Mapping[str, Peer] = {
         env={
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # with its 5 a busy machine ends a proxy that still starts
+            "RAY_raylet_start_wait_time_s": "300",
             "RAY_AUTH_MODE": "disabled",
             "RAY_USAGE_STATS_ENABLED": "0",
         },
