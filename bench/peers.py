@@ -17,12 +17,14 @@ theirs, or it failed to answer.
 import argparse
 import json
 import os
+import signal
+import socket
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ from binsight.decision.scores import Floats
 from binsight.settings import settings
 
 ROOT = Path(__file__).resolve().parents[1]
-PORT, START_S = 18082, 300
+PORT, START_S, FREE_S = 18082, 300, 30
 BODY = '{"photo": "%s"}'
 OURS = "binsight serve"
 SAME = ("numpy", "onnxruntime", "pillow")
@@ -107,7 +109,9 @@ def environment_of(name: str, cache: Path) -> Path:
 
 @contextmanager
 def serving(command: Sequence[str], env: Mapping[str, str], target: Target, photo: bytes) -> Iterator[None]:
-    """A server, once it has counted a photo; it and its children are ended after that."""
+    """A server, once it has counted a photo; it and all that it started are ended after that."""
+    if is_taken(PORT):
+        sys.exit(f"port {PORT} must be free, or another server would be measured; end what listens at it")
     with subprocess.Popen(
         command,
         env={**os.environ, **env},
@@ -124,10 +128,24 @@ def serving(command: Sequence[str], env: Mapping[str, str], target: Target, phot
             yield
         finally:
             process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, 9)
+            # Workers may outlive their server, and would answer in the next one's place.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            wait_until_free(PORT)
+
+
+def is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until_free(port: int) -> None:
+    end = time.monotonic() + FREE_S
+    while is_taken(port):
+        assert time.monotonic() < end, f"something still listens at {port}"
+        time.sleep(0.1)
 
 
 def counts(target: Target, photo: bytes) -> bool:
@@ -173,7 +191,10 @@ def measure(target: Target, folder: Path, seconds: float) -> Measured:
         sys.exit(f"nothing was answered, only {full}")
     reached = full[200]["per_second"]
     calm = load(target, folder, "--rate", str(0.7 * reached), *timed)
-    num_failed = sum(int(row["num"]) for run in (full, calm) for status, row in run.items() if status != 200)
+    failed = [(status, int(row["num"])) for run in (full, calm) for status, row in run.items() if status != 200]
+    if failed:
+        print(f"(status, requests) that failed: {failed}", file=sys.stderr)
+    num_failed = sum(num for _, num in failed)
     return Measured(per_second=reached, p99_ms=calm[200]["p99_ms"], num_failed=num_failed)
 
 

@@ -2,6 +2,8 @@
 
 import ast
 import json
+import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("onnx")
+from bench import peers
 from bench.load import Target
 from bench.peers import OURS, PEERS, ROOT, Measured, check_same, counts, summary
 from bench.plain import plain_bundle
@@ -25,11 +28,15 @@ def runs(per_second: float, p99_ms: float, num_failed: int = 0) -> list[Measured
 
 
 def test_ours_must_be_ahead_of_the_best_peer_no_later_than_any_and_fail_nobody() -> None:
-    peers = {"a": runs(50, 40), "b": runs(30, 20)}
-    assert summary({OURS: runs(60, 20), **peers}, 1.0) | {"servers": 0} == {"servers": 0, "ratio": 1.2, "met": True}
-    assert not summary({OURS: runs(60, 21), **peers}, 1.0)["met"]
-    assert not summary({OURS: runs(60, 20), **peers}, 2.0)["met"]
-    assert not summary({OURS: runs(60, 20, num_failed=1), **peers}, 1.0)["met"]
+    others = {"a": runs(50, 40), "b": runs(30, 20)}
+    assert summary({OURS: runs(60, 20), **others}, 1.0) | {"servers": 0} == {
+        "servers": 0,
+        "ratio": 1.2,
+        "met": True,
+    }
+    assert not summary({OURS: runs(60, 21), **others}, 1.0)["met"]
+    assert not summary({OURS: runs(60, 20), **others}, 2.0)["met"]
+    assert not summary({OURS: runs(60, 20, num_failed=1), **others}, 1.0)["met"]
 
 
 @contextmanager
@@ -71,6 +78,42 @@ def test_a_server_that_answers_something_else_is_not_measured(answer: object) ->
 def test_a_server_that_does_not_count_yet_is_waited_for(status: int, answer: object) -> None:
     with answering(status, answer) as url:
         assert not counts(Target(url=url, json_body='{"photo": "%s"}'), b"1")
+
+
+WITH_A_CHILD = """
+import json, subprocess, sys, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.dumps({"probs": [0.5, 0.5]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+if len(sys.argv) == 2:
+    subprocess.Popen([sys.executable, "-c", PROGRAM, sys.argv[1], "child"])
+    time.sleep(600)
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def test_a_worker_that_outlives_its_server_does_not_answer_in_the_next_ones_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setattr(peers, "PORT", port)
+    target = Target(url=f"http://127.0.0.1:{port}", json_body='{"photo": "%s"}')
+    program = f"PROGRAM = {WITH_A_CHILD!r}\n{WITH_A_CHILD}"
+    with peers.serving([sys.executable, "-c", program, str(port)], {}, target, b"1"):
+        with pytest.raises(SystemExit, match="must be free"), peers.serving(["true"], {}, target, b"1"):
+            pass
+        assert counts(target, b"1")
+    assert not peers.is_taken(port)
 
 
 def test_a_plain_export_is_the_same_network_in_float32(tmp_path: Path) -> None:
