@@ -176,7 +176,7 @@ def check_same(name: str, target: Target, photos: Sequence[bytes], expected_BK: 
 
 def load(target: Target, folder: Path, *options: str) -> dict[int, dict[str, float]]:
     """What came of a load, by status."""
-    sent = ("--path", target.path, "--json-body", BODY, "--json")
+    sent = ("--path", target.path, "--json-body", str(target.json_body), "--json")
     command = [sys.executable, "-m", "bench.load", target.url, str(folder), *sent, *options]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return {row["status"]: row for row in json.loads(done.stdout)["rows"]}

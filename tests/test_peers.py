@@ -40,15 +40,16 @@ def test_ours_must_be_ahead_of_the_best_peer_no_later_than_any_and_fail_nobody()
 
 
 @contextmanager
-def answering(status: int, answer: object) -> Iterator[str]:
+def answering(status: int, answer: object, *, wants_a_list: bool = False) -> Iterator[str]:
     """A server with one answer to every photo; its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            assert json.loads(self.rfile.read(int(self.headers["Content-Length"])))["photo"]
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["photo"]
             body = json.dumps(answer).encode()
-            self.send_response(status)
+            self.send_response(400 if wants_a_list and not isinstance(asked, list) else status)
             self.send_header("Content-Length", str(len(body)))
+            self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(body)
 
@@ -58,9 +59,11 @@ def answering(status: int, answer: object) -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.parametrize("answer", [{"probs": [0.25, 0.75]}, [[0.25, 0.75]]], ids=["an object", "a list of one"])
@@ -78,6 +81,14 @@ def test_a_server_that_answers_something_else_is_not_measured(answer: object) ->
 def test_a_server_that_does_not_count_yet_is_waited_for(status: int, answer: object) -> None:
     with answering(status, answer) as url:
         assert not counts(Target(url=url, json_body='{"photo": "%s"}'), b"1")
+
+
+def test_the_load_asks_each_server_in_its_own_shape(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a photo")
+    with answering(200, [[0.5, 0.5]], wants_a_list=True) as url:
+        for body, status in (('{"photo": ["%s"]}', 200), ('{"photo": "%s"}', 400)):
+            target = Target(url=url, path="/", json_body=body)
+            assert set(peers.load(target, tmp_path, "--connections", "1", "--seconds", "0.2")) == {status}
 
 
 WITH_A_CHILD = """

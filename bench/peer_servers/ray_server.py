@@ -28,8 +28,9 @@ class Count:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that Ray ends its own processes
     ray.init(num_cpus=2, include_dashboard=False, logging_level="warning", log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[2])})
     serve.run(Count.bind(sys.argv[1]), route_prefix="/predict")
+    # So that Ray ends its own processes; only now, since it has set a handler of its own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     signal.pause()
