@@ -117,6 +117,7 @@ def test_the_dashboard_is_one_that_grafana_imports() -> None:
     assert dashboard["schemaVersion"] >= 36 and dashboard["title"] and dashboard["uid"]
     ids = [panel["id"] for panel in panels()]
     assert len(set(ids)) == len(ids)
+    assert set(re.findall(r'"uid": "([^"]+)"', DASHBOARD.read_text())) == {dashboard["uid"], "${datasource}"}
     variables = {variable["name"] for variable in dashboard["templating"]["list"]}
     used = set(re.findall(r"\$\{?([a-z]\w*)", DASHBOARD.read_text()))
     assert used <= variables
