@@ -93,7 +93,10 @@ class Connections:
             writer.write(request)
             answer = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
             fields = dict(line.split(b": ", 1) for line in answer[1:] if b": " in line)
-            await reader.readexactly(int(fields.get(b"content-length", b"0")))
+            if fields.get(b"transfer-encoding") == b"chunked":
+                await _read_chunks(reader)
+            else:
+                await reader.readexactly(int(fields.get(b"content-length", b"0")))
             status = int(answer[0].partition(b" ")[2][:3])
             is_kept = fields.get(b"connection") != b"close"
         finally:
@@ -106,6 +109,13 @@ class Connections:
     def close(self) -> None:
         for _, writer in self._idle:
             writer.close()
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> None:
+    """Read a body to its end. Left unread, it would be taken for the next answer's head."""
+    while size := int(await reader.readline(), 16):
+        await reader.readexactly(size + 2)
+    await reader.readexactly(2)
 
 
 async def open_loop(

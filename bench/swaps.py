@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from http.client import HTTPConnection, HTTPException
@@ -124,9 +124,9 @@ class Load:
 
 
 @contextmanager
-def serving(port: int, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The service, ready; asked to end in the end."""
-    process = start(port, *options)
+def serving(port: int, *options: str, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """The service, ready; ended in the end. `env` is added to the environment."""
+    process = start(port, *options, env=env)
     try:
         wait(lambda: is_ready(port), process)
         yield process
@@ -135,9 +135,9 @@ def serving(port: int, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def start(port: int, *options: str) -> subprocess.Popen[bytes]:
+def start(port: int, *options: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "binsight", "serve", "--follow", CHAMPION, "--port", str(port), *options]
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | (env or {}))
 
 
 def is_ready(port: int) -> bool:

@@ -1,9 +1,13 @@
 """Alerts: signed as Standard Webhooks has it, tried again, bounded, and never in anybody's way."""
 
 import base64
+import json
+import logging
+import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -11,10 +15,11 @@ from tests.webhook_server import webhook_server
 
 from binsight.errors import BadInput
 from binsight.service import alerts as alerts_module
-from binsight.service.alerts import MOST_WAITING, Alert, Alerts
+from binsight.service.alerts import MOST_WAITING, WAITS_S, Alert, Alerts
 from binsight.service.metrics import Metrics
 
 SECRET = f"whsec_{base64.b64encode(bytes(range(32))).decode()}"
+TOO_LONG = f"whsec_{base64.b64encode(bytes(65)).decode()}"
 SOON = (0.01, 0.01)
 
 
@@ -60,6 +65,25 @@ def test_an_alert_is_what_the_standards_own_library_takes() -> None:
         Webhook(SECRET[:-8] + "AAAAAAA=").verify(received.body, dict(received.headers))
 
 
+def test_what_is_sent_says_when_it_was_and_on_which_host() -> None:
+    alert = an_alert()
+    sent = json.loads(alert.body)
+    assert datetime.fromisoformat(sent["timestamp"]) == alert.at
+    assert alert.at.tzinfo is not None, "receivers stand in other time zones"
+    assert sent["data"]["host"] == socket.gethostname()
+
+
+def test_an_alert_is_logged_whatever_becomes_of_it_and_its_address_never(caplog: pytest.LogCaptureFixture) -> None:
+    with webhook_server(404) as server, alerting(f"{server.url}/t0ken") as (alerts, metrics):
+        alerts.send(an_alert())
+        results(metrics, refused=1)
+    told = [(record.levelno, record.getMessage()) for record in caplog.records]
+    assert told == [
+        (logging.WARNING, "queue.saturated: the queue is full"),
+        (logging.ERROR, "the alert queue.saturated to 127.0.0.1 was refused"),
+    ]
+
+
 def test_without_a_secret_nothing_is_signed() -> None:
     with webhook_server() as server, alerting(server.url) as (alerts, _):
         alerts.send(an_alert())
@@ -76,6 +100,27 @@ def test_what_fails_is_tried_again_with_the_same_id() -> None:
     assert len({received.headers["webhook-id"] for received in server.received}) == 1
     for received in server.received:
         Webhook(SECRET).verify(received.body, dict(received.headers))
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 599])
+def test_what_may_pass_is_tried_again(status: int) -> None:
+    with webhook_server(status, 204) as server, alerting(server.url) as (alerts, metrics):
+        alerts.send(an_alert())
+        results(metrics, sent=1)
+        assert len(server.received) == 2
+
+
+def test_a_receiver_may_be_down_for_a_quarter_of_an_hour() -> None:
+    assert sum(WAITS_S) >= 15 * 60
+    assert list(WAITS_S) == sorted(WAITS_S)
+
+
+def test_between_two_tries_is_the_wait() -> None:
+    with webhook_server(500, 200) as server, alerting(server.url, waits_s=(0.3,)) as (alerts, metrics):
+        started = time.monotonic()
+        alerts.send(an_alert())
+        results(metrics, sent=1)
+        assert time.monotonic() - started >= 0.3
 
 
 def test_a_receiver_that_stays_down_is_given_up_and_the_next_alert_tried() -> None:
@@ -102,7 +147,8 @@ def test_a_refusal_is_not_repeated_and_a_redirect_not_followed(status: int) -> N
         assert len(server.received) == 1
 
 
-def test_a_slow_receiver_delays_neither_the_service_nor_another_receiver() -> None:
+def test_a_slow_receiver_delays_neither_the_service_nor_another_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts_module, "TIMEOUT_S", 60)  # on a busy machine the quick one may take seconds too
     with webhook_server(held=True) as slow, webhook_server() as quick, alerting(slow.url, quick.url) as (alerts, _):
         started = time.monotonic()
         for _ in range(3):
@@ -145,6 +191,21 @@ def test_the_end_gives_what_waits_one_more_try_and_no_more() -> None:
         assert len(server.received) == 2
 
 
+def test_the_end_waits_for_all_receivers_together_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts_module, "TIMEOUT_S", 60)
+    with ExitStack() as stack:
+        servers = [stack.enter_context(webhook_server(held=True)) for _ in range(4)]
+        alerts = Alerts([server.url for server in servers], None, Metrics())
+        alerts.send(an_alert())
+        for server in servers:
+            server.wait_for(1)
+        started = time.monotonic()
+        alerts.stop(within=0.5)
+        assert 0.5 <= time.monotonic() - started < 1.9, "and not half a second for each"
+        for server in servers:
+            server.gate.set()
+
+
 @pytest.mark.parametrize(
     "url", ["http://example.com/hook", "ftp://127.0.0.1/", "hook", "https://", "http://localhost.example.com/t0ken"]
 )
@@ -162,7 +223,7 @@ def test_encrypted_and_local_addresses_are_taken(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", ["", "whsec_", "whsec_c2hvcnQ=", "whsec_no base64!", SECRET.removeprefix("whsec_")]
+    "secret", ["", "whsec_", "whsec_c2hvcnQ=", "whsec_no base64!", SECRET.removeprefix("whsec_"), TOO_LONG]
 )
 def test_a_secret_that_signs_nothing_safely_is_refused_and_not_repeated(secret: str) -> None:
     with pytest.raises(BadInput, match="BINSIGHT_ALERT_SECRET must be whsec_") as refusal:

@@ -104,3 +104,25 @@ def test_the_doubtful_records_that_were_looked_at_are_as_the_experiments_say(abi
     assert [judged.count(word) for word in ("contradicted", "borne out", "cannot be told")] == [6, 23, 71]
     assert all(labels[row["photo"]]["count"] == row["record"] != row["count"] for row in rows)
     assert all(labels[row["photo"]]["split"] in ("train", "val") for row in rows)
+
+
+@pytest.mark.slow
+def test_what_capture_costs_is_measured_on_photos_that_were_kept(abid: Path) -> None:
+    command = [sys.executable, str(PATH.with_name("capture.py")), str(abid / "bin-images")]
+    ended = subprocess.run(
+        [*command, "--photos", "4", "--runs", "2", "--json"], capture_output=True, text=True, check=False
+    )
+    assert "12 of 12 photos are kept" in ended.stderr, ended.stderr
+    found = json.loads(ended.stdout)
+    assert (found["ours"], found["other"], found["goal"]) == ("with capture", "without", "≥ 0.9")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("connections", ["1", "8"])
+def test_what_a_shadow_costs_is_measured_once_it_has_seen_every_photo(connections: str) -> None:
+    command = [sys.executable, str(PATH.with_name("shadow.py")), "--connections", connections]
+    ended = subprocess.run(
+        [*command, "--photos", "8", "--runs", "2", "--json"], capture_output=True, text=True, check=False
+    )
+    found = json.loads(ended.stdout)
+    assert (found["ours"], found["other"], found["goal"]) == ("with a shadow", "without", "≥ 0.95"), ended.stderr

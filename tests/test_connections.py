@@ -194,7 +194,8 @@ def test_some_requests_may_be_sent_ahead_and_not_any_number(served: Process) -> 
     with connect(served, PING * 8) as connection:
         text = b""
         while text.count(b"HTTP/1.1 200") < 8:  # several may come at once
-            assert (part := connection.recv(65536)), text
+            part = connection.recv(65536)
+            assert part, text
             text += part
     with connect(served) as connection, pytest.raises(ConnectionError):
         end = time.monotonic() + 60

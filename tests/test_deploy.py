@@ -117,6 +117,7 @@ def test_the_dashboard_is_one_that_grafana_imports() -> None:
     assert dashboard["schemaVersion"] >= 36 and dashboard["title"] and dashboard["uid"]
     ids = [panel["id"] for panel in panels()]
     assert len(set(ids)) == len(ids)
+    assert set(re.findall(r'"uid": "([^"]+)"', DASHBOARD.read_text())) == {dashboard["uid"], "${datasource}"}
     variables = {variable["name"] for variable in dashboard["templating"]["list"]}
     used = set(re.findall(r"\$\{?([a-z]\w*)", DASHBOARD.read_text()))
     assert used <= variables
@@ -131,6 +132,20 @@ def test_the_dashboard_is_one_that_grafana_imports() -> None:
         assert not cells & taken, f"{panel['title']} lies on another panel"
         assert place["x"] + place["w"] <= 24
         taken |= cells
+
+
+def test_every_panel_asks_the_chosen_prometheus_about_the_chosen_replicas_in_its_own_unit() -> None:
+    for panel in panels():
+        for target in panel.get("targets", ()):
+            where, expression = panel["title"], target["expr"]
+            assert panel["datasource"]["uid"] == target["datasource"]["uid"] == "${datasource}", where
+            chosen = re.findall(r'\bbinsight_[a-z_]+\{instance=~"\$instance"', expression)
+            assert len(chosen) == len(METRIC.findall(expression)), where
+            unit = panel["fieldConfig"]["defaults"]["unit"]
+            assert (unit == "s") == ("_seconds" in expression), f"{where} is in {unit}"
+            if by := re.findall(r"by \(([^)]*)\)", expression):
+                named = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+                assert named == set(by[0].split(", ")) - {"le"}, f"{where}: lines that are not told apart"
 
 
 def test_every_rule_says_what_is_wrong_and_what_to_do() -> None:

@@ -1,6 +1,8 @@
 """The Kubernetes folder: every object fits its schema, and what must agree between objects, and with the service, does."""
 
 import copy
+import re
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ KUSTOMIZATION = read("kustomization.yaml")
 DEPLOYMENT, AUTOSCALER = read("deployment.yaml"), read("autoscaler.yaml")
 POD = DEPLOYMENT["spec"]["template"]["spec"]
 (CONTAINER,) = POD["containers"]
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
 def test_every_file_is_a_resource() -> None:
@@ -63,9 +66,44 @@ def test_everything_selects_the_pods_of_the_deployment() -> None:
     assert "replicas" not in DEPLOYMENT["spec"], "two would decide"
 
 
+def test_every_way_to_the_service_ends_at_the_port_that_it_listens_at() -> None:
+    (port,) = CONTAINER["ports"]
+    entrypoint = (FOLDER.parent / "entrypoint.sh").read_text()
+    assert re.findall(r"--port (\d+)", entrypoint) == [str(port["containerPort"])]
+    assert [one["targetPort"] for one in read("service.yaml")["spec"]["ports"]] == [port["name"]]
+    assert {CONTAINER[name]["httpGet"]["port"] for name in PROBES} == {port["name"]}
+    (let_in,) = read("network.yaml")["spec"]["ingress"]
+    assert [one["port"] for one in let_in["ports"]] == [port["containerPort"]]
+    scraped = DEPLOYMENT["spec"]["template"]["metadata"]["annotations"]
+    assert scraped["prometheus.io/port"] == str(port["containerPort"])
+
+
+def test_every_variable_is_a_setting_with_a_value_that_it_takes() -> None:
+    for one in CONTAINER["env"]:
+        name = one["name"].removeprefix("BINSIGHT_").lower()
+        assert name in Settings.model_fields
+        assert getattr(Settings(**{name: one["value"]}), name) == one["value"]
+
+
+def test_somebody_always_answers() -> None:
+    assert DEPLOYMENT["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    assert AUTOSCALER["spec"]["minReplicas"] > read("disruption.yaml")["spec"]["maxUnavailable"]
+
+
+def test_the_nodes_credentials_are_out_of_reach() -> None:
+    policy = read("network.yaml")["spec"]
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}, "without, all is let through"
+    blocks = [to["ipBlock"] for rule in policy["egress"] for to in rule["to"] if "ipBlock" in to]
+    for block in blocks:
+        assert any(ip_address("169.254.169.254") in ip_network(out) for out in block["except"])
+
+
 def test_the_pod_meets_the_restricted_standard_and_can_still_write_what_it_must() -> None:
     assert POD["securityContext"]["runAsNonRoot"] and CONTAINER["securityContext"]["readOnlyRootFilesystem"]
     assert CONTAINER["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert CONTAINER["securityContext"]["allowPrivilegeEscalation"] is False
+    assert POD["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+    assert read("namespace.yaml")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     assert not POD["automountServiceAccountToken"]
     dockerfile = (FOLDER.parent / "Dockerfile").read_text()
     assert f"USER {POD['securityContext']['runAsUser']}:{POD['securityContext']['runAsGroup']}" in dockerfile
@@ -81,8 +119,9 @@ def test_what_was_taken_is_finished_before_the_pod_is_killed() -> None:
 
 def test_probes_and_metrics_are_there() -> None:
     app = make_app()
-    probes = [CONTAINER[name]["httpGet"]["path"] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
+    probes = [CONTAINER[name]["httpGet"]["path"] for name in PROBES]
     client = TestClient(app)  # never started: no model is loaded
     assert [client.get(path).status_code for path in probes] == [503, 503, 200], "alive, and not ready"
     metric = AUTOSCALER["spec"]["metrics"][0]["pods"]["metric"]["name"]
-    assert f"\n{metric} " in client.get("/metrics").text
+    scraped = DEPLOYMENT["spec"]["template"]["metadata"]["annotations"]["prometheus.io/path"]
+    assert f"\n{metric} " in client.get(scraped).text

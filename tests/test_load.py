@@ -127,3 +127,21 @@ def test_the_queue_that_the_service_has_meets_the_goal_and_the_one_before_did_no
         return simulate(3, **shape)[0] / simulate(0.7, **shape)[0]
 
     assert ratio(8, 2) < 1.7 < 5 < ratio(64, 8)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\nb\r\n           \r\n1\r\n}\r\n0\r\n\r\n"
+
+
+def test_an_answer_in_chunks_is_read_to_its_end() -> None:
+    """What were left of it would be taken for the next answer on that connection, which then looked like a failure."""
+
+    async def answer(number: int, body: bytes) -> bytes:
+        await asyncio.sleep(0.01)
+        return CHUNKED
+
+    async def use(target: Target) -> list[Shot]:
+        return await closed_loop(target, PHOTOS, seconds=0.3, most=1)
+
+    shots = asyncio.run(served(answer, use))
+    assert len(shots) > 2
+    assert {shot.status for shot in shots} == {200}

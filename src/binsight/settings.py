@@ -4,14 +4,25 @@ Reading them touches no disk and no network. Credentials of object stores are no
 store's own variables (`AWS_ACCESS_KEY_ID`, …), which the storage library reads itself.
 """
 
+import json
+from collections.abc import Mapping
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from binsight.errors import BadInput
+
+
+def _from_json(value: object) -> object:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_from_json)]
+"""A JSON list in the environment. Decoded here, so that one that is none is at fault like any other wrong value."""
 Provider = Literal["auto", "cpu", "openvino", "cuda"]
 """What may run a network."""
 
@@ -49,7 +60,7 @@ class Settings(BaseSettings):
     max_photo_pixels: int = Field(
         40_000_000, gt=0, description="A photo whose header names more pixels is refused undecoded."
     )
-    allowed_links: tuple[str, ...] = Field(
+    allowed_links: Texts = Field(
         (),
         description="Where the service may read photos that are sent as links: s3://BUCKET/, s3://BUCKET/PREFIX/ or "
         "https://HOST/PREFIX/, as a JSON list. Nowhere by default.",
@@ -84,7 +95,7 @@ class Settings(BaseSettings):
         "keys.",
     )
     open_metrics: bool = Field(False, description="Let /metrics be read without a key.")
-    trusted_proxies: tuple[str, ...] = Field(
+    trusted_proxies: Texts = Field(
         (),
         description="Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, as a JSON "
         "list. None by default.",
@@ -135,7 +146,7 @@ class Settings(BaseSettings):
         "SageMaker's data capture writes them, photos in base64.",
     )
     capture_keep_days: float = Field(
-        30, gt=0, description="Days after which captures are deleted, counts that were added to them too."
+        30, gt=0, le=36500, description="Days after which captures are deleted, counts that were added to them too."
     )
     capture_max_bytes: int = Field(
         10 * 1024**3, gt=0, description="Beyond so many bytes of captures the oldest hours are deleted."
@@ -169,7 +180,7 @@ class Settings(BaseSettings):
     drift_photos: int = Field(
         500, ge=100, description="Photos that the service compares with the model's reference, the last ones."
     )
-    alert_urls: tuple[str, ...] = Field(
+    alert_urls: Texts = Field(
         (),
         description="Webhooks that the service sends alerts to, as a JSON list: https://, or http:// of this machine.",
     )
@@ -180,5 +191,40 @@ class Settings(BaseSettings):
 
 @cache
 def settings() -> Settings:
-    """The settings of this process, read once."""
-    return Settings()
+    """The settings of this process, read once. Raises `BadInput` naming every variable that is at fault."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(_wrong(str(fault["loc"][0]), fault["input"]) for fault in error.errors())
+        raise BadInput(f"{wrong}; change it, or unset it for the default") from None
+
+
+def _wrong(name: str, value: object) -> str:
+    """What a setting must be, and what it is."""
+    law = _law(Settings.model_json_schema()["properties"][name])
+    if name == "trusted_proxies":  # what its validator demands, which no schema says
+        law = 'a JSON list of addresses or networks, such as ["10.0.0.0/8"]'
+    given = repr(value if isinstance(value, str) else json.dumps(value))
+    if name == "alert_urls":  # whoever knows a webhook's address may write to it
+        given = "not"
+    return f"BINSIGHT_{name.upper()} must be {law}, but is {given}"
+
+
+def _law(schema: Mapping[str, Any]) -> str:
+    """What a JSON schema of a field demands, in words."""
+    if "anyOf" in schema:  # a value or none
+        return _law(schema["anyOf"][0])
+    if "enum" in schema:
+        return " or ".join(schema["enum"])
+    if schema["type"] == "array":
+        return 'a JSON list of texts, such as ["one", "two"]'
+    kinds = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text"}
+    bounds = {
+        "exclusiveMinimum": "above {}",
+        "minimum": "of at least {}",
+        "maximum": "at most {}",
+        "maxLength": "of at most {} characters",
+        "pattern": "that matches {}",
+    }
+    said = [words.format(schema[key]) for key, words in bounds.items() if key in schema]
+    return " ".join([kinds[schema["type"]], " and ".join(said)]).rstrip()

@@ -14,6 +14,8 @@ from binsight.lambda_front.events import Answered, Asked
 
 ENDPOINT, URL, KEY, WITHIN = "BINSIGHT_ENDPOINT", "BINSIGHT_URL", "BINSIGHT_KEY", "BINSIGHT_WITHIN_S"
 
+MOST_SECONDS = 900
+"""As long as Lambda lets a function run."""
 _BUSY = frozenset(
     {"ServiceUnavailable", "ThrottlingException", "ModelNotReadyException", "InternalDependencyException"}
 )
@@ -26,10 +28,23 @@ def ask(asked: Asked, environment: Mapping[str, str] = os.environ) -> Answered:
     endpoint, url = environment.get(ENDPOINT), environment.get(URL)
     if bool(endpoint) == bool(url):
         raise BadInput(f"the function must know either {ENDPOINT} or {URL}; set one of them in its environment")
-    within = float(environment.get(WITHIN, "25"))  # API Gateway gives up after 29
+    within = _seconds(environment.get(WITHIN, "25"))  # API Gateway gives up after 29
     if endpoint:
         return _ask_sagemaker(asked, endpoint, within)
     return _ask_http(asked, str(url), environment.get(KEY), within)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= MOST_SECONDS:
+        raise BadInput(
+            f"{WITHIN} must be a number of seconds above 0 and at most {MOST_SECONDS}, but is {text[:40]!r}; "
+            "change it in the function's environment"
+        )
+    return seconds
 
 
 def _ask_sagemaker(asked: Asked, endpoint: str, within: float) -> Answered:

@@ -11,6 +11,7 @@ connected ─▶ head within 10 s, 64 KiB ─▶ request: `Bodies` bounds it ─
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 from uvicorn.config import Config
@@ -46,7 +47,7 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._most, self._within = most, within
-        self._idle_since = self.loop.time()
+        self._idle_since = time.monotonic()  # the loop's own time stands still while it works
         self._answering: RequestResponseCycle | None = None  # `cycle` is the last request to come, this the first
         self._has_asked = self._is_within_message = False
         self._num_bytes = 0  # that came since a head or a piece of a body was made of them
@@ -117,7 +118,7 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Idle from here on, unless another request waits."""
-        self._idle_since = self.loop.time()
+        self._idle_since = time.monotonic()
         self._answering = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
 
