@@ -24,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.service_support import client_of, gated, some_settings
 
 from binsight.counting import Counter, default_bundle
+from binsight.counting.cores import available_cores
 from binsight.errors import BadInput
 from binsight.imaging.drawn import drawn_photo
 from binsight.service.answering import Answering
@@ -443,3 +444,9 @@ def test_everything_that_ends_has_one_time_together() -> None:
         kept, app.state.lanes, app.state.capturer, app.state.alerts = app.state.lanes, Slow(), Slow(), Slow()
     kept.close(within=1)
     assert given == [pytest.approx(left, abs=0.5) for left in (10, 6, 2)]
+
+
+def test_where_photos_may_wait_for_long_there_is_one_lane_more() -> None:
+    assert make_app(chosen=some_settings()).state.num_lanes == available_cores()
+    assert make_app(chosen=some_settings(queue_wait_s=60)).state.num_lanes == available_cores() + 1
+    assert make_app(chosen=some_settings(queue_wait_s=60), num_lanes=1).state.num_lanes == 1

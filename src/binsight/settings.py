@@ -108,7 +108,7 @@ class Settings(BaseSettings):
         None,
         gt=0,
         description="Seconds that a photo may have to wait, by what photos took lately; beyond, the answer is 503 as "
-        "well. By default as long as two batches of every lane take.",
+        "well; and one lane more than there are cores. By default as long as two batches of every lane take.",
     )
     canary_share: float = Field(
         0,

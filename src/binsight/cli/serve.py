@@ -38,7 +38,11 @@ from binsight.errors import BadInput
     help="Share of the requests that the bundle called `shadow` counts too, unheard.  [default: BINSIGHT_SHADOW_SHARE, "
     "else 0]",
 )
-@click.option("--lanes", type=click.IntRange(1, 256), help="Photos in work at once.  [default: one a core]")
+@click.option(
+    "--lanes",
+    type=click.IntRange(1, 256),
+    help="Photos in work at once.  [default: one a core, and one more with BINSIGHT_QUEUE_WAIT_S]",
+)
 @click.option(
     "--only",
     type=click.Choice(["counting"]),

@@ -89,7 +89,7 @@ def make_app(
     app = FastAPI(title="Binsight", version=__version__, lifespan=_lifespan, summary="Counts the items in a bin.")
     app.state.follow, app.state.loading = follow, loading
     app.state.bundle = bundle
-    app.state.num_lanes = num_lanes or available_cores()
+    app.state.num_lanes = num_lanes or _num_lanes(chosen)
     app.state.settings, app.state.metrics = chosen, metrics
     app.state.traces, app.state.alerts = traces, alerts
     app.state.drift = DriftWatch(metrics, window=chosen.drift_photos)
@@ -112,6 +112,12 @@ def make_app(
     _surround(app, chosen, metrics)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app
+
+
+def _num_lanes(chosen: Settings) -> int:
+    """One for each core, and one more where photos may wait for long: it computes while another waits for the interpreter's
+    lock, and counts the more in a second; but then it is the refusals that wait (docs/decisions/0015)."""
+    return available_cores() + (chosen.queue_wait_s is not None)
 
 
 def _capturer(chosen: Settings, metrics: Metrics) -> "Capturer":
