@@ -1,18 +1,13 @@
 """The service over HTTP, in this process: what it takes, what it answers, what it refuses."""
 
-import asyncio
 import base64
-import gc
 import io
 import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,11 +22,8 @@ from binsight.counting import Counter, default_bundle
 from binsight.counting.cores import available_cores
 from binsight.errors import BadInput
 from binsight.imaging.drawn import drawn_photo
-from binsight.service.answering import Answering
 from binsight.service.app import make_app
-from binsight.service.bodies import ClientLeft
 from binsight.service.lanes import Lanes
-from binsight.service.links import Links
 
 PHOTO = drawn_photo(3, seed=3)
 BASE64 = base64.b64encode(PHOTO).decode()
@@ -318,84 +310,6 @@ def test_a_full_queue_answers_503_and_when_to_come_back() -> None:
         counter.gate.set()
         assert held[0].result(60)
         lanes.close(within=60)
-
-
-@pytest.mark.parametrize("headers", [[], [(b"content-length", b"0")], [(b"content-length", b"9")]])
-def test_a_client_that_left_before_its_body_was_read_is_no_failure(
-    client: TestClient, app: FastAPI, headers: list[tuple[bytes, bytes]]
-) -> None:
-    statuses = []
-
-    async def receive() -> dict[str, str]:
-        return {"type": "http.disconnect"}
-
-    async def send(message: Any) -> None:
-        statuses.append(message.get("status"))
-
-    scope = {"type": "http", "method": "POST", "path": "/v1/count", "query_string": b""}
-    sent = [(b"content-type", b"image/jpeg"), *headers]
-    asyncio.run(app({**scope, "headers": sent}, receive, send))
-    assert statuses[0] == 499
-
-
-def test_a_bad_photo_of_a_client_that_left_before_the_next_was_counted_is_not_logged_as_a_failure() -> None:
-    logged = []
-
-    async def watch() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: logged.append(context["message"]))
-        results: list[Future[Any]] = [Future(), Future()]
-        results[0].set_exception(BadInput("bad"))
-
-        class Leaving:
-            async def receive(self) -> dict[str, str]:
-                return {"type": "http.disconnect"}
-
-        with suppress(ClientLeft):  # and not pytest.raises, which keeps the error, and so the future
-            await Answering._watched(SimpleNamespace(within=60), Leaving(), results)  # type: ignore[arg-type]
-        results.clear()
-        gc.collect()
-
-    asyncio.run(watch())
-    assert logged == []
-
-
-def test_the_photos_of_a_client_that_left_are_not_counted() -> None:
-    served, counter = gated(default_bundle())
-    lanes = Lanes(served, num_lanes=1)
-    lanes.start()
-    lanes.submit([("held", PHOTO)], within=60)
-    app = make_app()
-    app.state.lanes = lanes
-    app.state.answering = Answering(
-        lanes=lanes,
-        links=Links((), max_bytes=1),
-        metrics=app.state.metrics,
-        within=60,
-        drift=app.state.drift,
-        traces=app.state.traces,
-    )
-    messages = iter([{"type": "http.request", "body": PHOTO}])
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/invocations",
-        "query_string": b"",
-        "headers": [(b"content-type", b"image/jpeg")],
-        "app": app,
-    }
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> Any:
-        return next(messages, {"type": "http.disconnect"})
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    asyncio.run(app(scope, receive, send))
-    assert sent[0]["status"] == 499
-    counter.gate.set()
-    lanes.close(within=60)
-    assert counter.begun == 1, "the one that was in work already"
 
 
 @pytest.mark.parametrize("error", [BadInput("the bundle is at fault"), RuntimeError("a bug")])
