@@ -81,6 +81,16 @@ def test_a_photo_with_a_second_picture_behind_it_is_its_first() -> None:
     np.testing.assert_array_equal(np.asarray(decode_photo(file.getvalue())), first)
 
 
+def test_a_photo_that_memory_does_not_suffice_for_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(_: Image.Image) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.JpegImagePlugin.JpegImageFile.load", load)
+    with pytest.raises(BadPhoto, match="more memory than there is") as refused:
+        decode_photo(drawn_photo(1, seed=1))
+    assert refused.value.reason == "too_many_pixels"
+
+
 def test_a_bomb_is_refused_before_any_pixel_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     def explode(*_: object) -> None:
         raise AssertionError("pixels were decoded")

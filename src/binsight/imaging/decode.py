@@ -64,6 +64,10 @@ def decode_photo(
         raise BadPhoto(
             f"{name} has more pixels than any photo; save it smaller", reason="too_many_pixels"
         ) from None
+    except MemoryError:
+        raise BadPhoto(
+            f"{name} needs more memory than there is to decode it; save it smaller", reason="too_many_pixels"
+        ) from None
     except Exception as error:  # noqa: BLE001 - decoders raise all sorts on hostile bytes; each is a bad photo
         raise BadPhoto(
             f"{name} is cut off or damaged ({error or type(error).__name__}); fetch it again",
