@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,14 @@ def until_ready(client: "TestClient | httpx.Client") -> None:
     while client.get("/ping").status_code != 200:
         assert time.monotonic() < end, "the service does not get ready"
         time.sleep(0.05)
+
+
+def until(is_so: Callable[[], Any]) -> None:
+    """Wait for something that happens on a thread of the service."""
+    end = time.monotonic() + 120
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 @contextmanager

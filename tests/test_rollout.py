@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 from tests.bundle_support import bundle_with_other_answers, changed_bundle
-from tests.service_support import client_of, gated, some_settings
+from tests.service_support import client_of, gated, some_settings, until
 
 from binsight.counting import Bundle, default_bundle
 from binsight.counting.registry import Registry
@@ -47,13 +47,6 @@ def ask(client: TestClient, request_id: str) -> str:
     answer = client.post("/v1/verify?expected=3", content=PHOTO, headers=headers)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["model"]).rpartition(":")[2]
-
-
-def until(is_so: Callable[[], Any]) -> None:
-    end = time.monotonic() + 120
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from tests.bundle_support import bundle_with_other_answers, bundle_without_reference
-from tests.service_support import client_of, gated, some_settings
+from tests.service_support import client_of, gated, some_settings, until
 from tests.webhook_server import WebhookServer, webhook_server
 
 from binsight.counting import default_bundle
@@ -230,6 +230,8 @@ def test_drift_is_seen_told_and_withdraws_the_certificate(monkeypatch: pytest.Mo
             assert client.get("/v1/drift").json() == {"models": []}
             for _ in range(4):
                 client.post("/v1/count", json=MANY)
+            # a photo is noted once its answer is on its way
+            until(lambda: client.get("/v1/drift").json()["models"][0]["num_photos"] == 128)
             (first,) = client.get("/v1/drift").json()["models"]
             assert (first["state"], first["num_photos"], first["features"]) == ("too_few_photos", 128, [])
             app.state.drift.look()
