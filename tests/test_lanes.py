@@ -164,3 +164,14 @@ def test_those_who_answer_go_before_those_who_count() -> None:
     lanes.submit([("one", PHOTOS[0])], within=60)[0].result(60)
     lanes.close(within=60)
     assert seen == [os.getpriority(os.PRIO_PROCESS, 0) + LANE_NICENESS]
+
+
+def test_a_lane_counts_where_priorities_may_not_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", forbidden)
+    lanes = Lanes(Served.load(default_bundle()), num_lanes=1)
+    lanes.start()
+    lanes.submit([("one", PHOTOS[0])], within=60)[0].result(60)
+    lanes.close(within=60)

@@ -11,6 +11,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
@@ -38,7 +39,8 @@ def stand_back(by: int) -> None:
     alone has one for each thread (sched(7)). Between containers it changes nothing: those share by their own weights.
     """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, 0, min(LOWEST, os.getpriority(os.PRIO_PROCESS, 0) + by))
+        with suppress(OSError):  # a sandbox may forbid even this; a thread must not end by it
+            os.setpriority(os.PRIO_PROCESS, 0, min(LOWEST, os.getpriority(os.PRIO_PROCESS, 0) + by))
 
 
 def _own_path(own: Path, controller: str) -> str:

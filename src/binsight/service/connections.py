@@ -10,7 +10,6 @@ connected ─▶ head within 10 s, 64 KiB ─▶ request: `Bodies` bounds it ─
 """
 
 import asyncio
-import logging
 import time
 from typing import Any
 
@@ -19,8 +18,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from binsight.service.answers import ErrorAnswer, ErrorDetail
-
-log = logging.getLogger(__name__)
 
 HEAD_BYTES = 64 * 1024
 """A head has at most about so many bytes: the parser itself would take in a header without an end."""
