@@ -222,7 +222,7 @@ def run(coroutine: Any) -> Any:
 def test_a_failing_disk_stops_capture_is_told_once_and_capture_goes_on_by_itself(
     kept: Callable[..., Kept], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(capture_module, "TRY_AGAIN_AFTER_S", 0.3)
+    monkeypatch.setattr(capture_module, "TRY_AGAIN_AFTER_S", 1.0)
     one = kept()
     assert one.store is not None
 
@@ -235,11 +235,11 @@ def test_a_failing_disk_stops_capture_is_told_once_and_capture_goes_on_by_itself
         assert run(one.keep(3)) == [None] * 3
         tried = len(one.store.groups)
         assert run(one.keep(3)) == [None] * 3 and len(one.store.groups) == tried, "not tried again at once"
-        time.sleep(0.4)
+        time.sleep(1.1)
         assert run(one.keep()) == [None] and len(one.store.groups) == tried + 1
         assert not one.capturer.works
         one.store.mood = lambda: None
-        time.sleep(0.4)
+        time.sleep(1.1)
         assert all(run(one.keep())) and one.capturer.works
     said = [record.getMessage() for record in caplog.records if "capture" in record.getMessage()]
     assert said == [
@@ -266,7 +266,8 @@ def test_a_slow_disk_delays_an_answer_so_long_and_the_next_ones_not_at_all(kept:
     gate.set()
     one.wait_for(lambda: one.capturer.works)
     one.wait_for(lambda: all(run(one.keep())))
-    assert one.counted("late") >= 1 and one.counted("stopped") == 50
+    late, stopped = one.counted("late"), one.counted("stopped")
+    assert late + stopped == 51 and late <= 3, "who comes before the writer's own time is up may still wait for it"
 
 
 def test_what_waits_is_bounded_and_shares_a_transaction(kept: Callable[..., Kept]) -> None:

@@ -169,9 +169,9 @@ class Capturer:
         if self._stopped_until is not None:
             self._stopped_until = None
             log.info("captures are kept again")
+        self._count("kept", len(captures))  # before they are told: who was told must find it counted
         for job, _ in captures:
             _tell(job, is_kept=True)
-        self._count("kept", len(captures))
 
     def _check_room(self) -> None:
         """Raises `StorageFailure` before the disk is full: others live on it too, the ledger for one."""
