@@ -86,6 +86,8 @@ class Connections:
             return Shot(status, time.perf_counter() - due, sent - due)
 
     async def _exchange(self, request: bytes) -> int:
+        while self._idle and self._idle[-1][0].at_eof():  # idle for so long that the service closed it
+            self._idle.pop()[1].close()
         idle = self._idle.pop() if self._idle else None
         reader, writer = idle or await asyncio.open_connection(self._host, self._port)
         is_kept = False

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.load import Shot, Target, closed_loop, moments, open_loop, photos_of, rows
+from bench.load import Connections, Shot, Target, closed_loop, moments, open_loop, photos_of, rows
 from bench.overload import verdict
 from bench.queue_model import simulate
 
@@ -145,3 +145,32 @@ def test_an_answer_in_chunks_is_read_to_its_end() -> None:
     shots = asyncio.run(served(answer, use))
     assert len(shots) > 2
     assert {shot.status for shot in shots} == {200}
+
+
+def test_a_connection_that_the_service_closed_meanwhile_is_not_sent_on() -> None:
+    """Services close what is idle. Two of those in a row would look like a failure of the service."""
+    request = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    held: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+        while await reader.read(1000):
+            await asyncio.sleep(0.05)  # so that several connections are at work at once
+            writer.write(answer)
+        writer.close()
+
+    async def use() -> list[int]:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            connections = Connections(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 8)
+            shots = await asyncio.gather(*(connections.send(request, 0) for _ in range(3)))
+            assert len(held) == 3
+            for writer in held:
+                writer.close()
+            await asyncio.sleep(0.1)
+            shots.append(await connections.send(request, 0))
+            connections.close()
+            await asyncio.sleep(0.1)
+            return [shot.status for shot in shots]
+
+    assert asyncio.run(use()) == [200] * 4
