@@ -196,6 +196,8 @@ def main() -> None:
         found = uvloop.run(soak(process, mix, rate=given.rate, **timed))
         log.seek(0)
         num_tracebacks = sum(line.startswith("Traceback") for line in log)
+    if not found.mib:
+        sys.exit(f"the service ended before the warm-up did; is something else listening at port {PORT}?")
     judged = verdict(found, num_tracebacks)
     if given.json:
         looks = [[round(second, 1), round(size, 2)] for second, size in zip(found.seconds, found.mib, strict=True)]
