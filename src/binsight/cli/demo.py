@@ -1,6 +1,5 @@
 """`binsight demo`: from photos to a counts report, with nothing to configure."""
 
-import io
 import json
 import time
 from pathlib import Path
@@ -121,6 +120,7 @@ def _examples(out: Path, offline: bool) -> tuple[Path, list["Example"], str]:
 
 
 def _card(example: "Example", result: CountEstimate | CountFailure, drawn_because: str) -> "EstimateCard":
+    from binsight.imaging.thumbnail import thumbnail
     from binsight.report import EstimateCard
 
     known_as = "true count" if drawn_because else "record"
@@ -130,21 +130,11 @@ def _card(example: "Example", result: CountEstimate | CountFailure, drawn_becaus
         )
     return EstimateCard(
         photo=example.photo,
-        jpeg=_thumbnail(example.path),
+        jpeg=thumbnail(example.path.read_bytes(), name=str(example.path), side=THUMBNAIL),
         estimate=result,
         known=example.known,
         known_as=known_as,
     )
-
-
-def _thumbnail(path: Path) -> bytes:
-    from binsight.imaging import decode_photo
-
-    image = decode_photo(path.read_bytes(), name=str(path))
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    file = io.BytesIO()
-    image.save(file, format="JPEG", quality=80)
-    return file.getvalue()
 
 
 def _page(cards: list["EstimateCard"], drawn_because: str, seconds: float, model: str) -> "Page":

@@ -1,12 +1,11 @@
 """The report's sections that show photos. However many there are, the page shows some 500 small ones."""
 
-import io
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from binsight.dataset.findings import Findings, Twin
 from binsight.errors import BadPhoto
-from binsight.imaging import decode_photo
+from binsight.imaging.thumbnail import thumbnail
 from binsight.report import Page, Pair, Tile
 from binsight.report.plots import bar
 
@@ -32,13 +31,10 @@ class Thumbnails:
         """The photo with its id and a line below, or None where its file has gone bad since it was scanned."""
         try:
             data = self._findings.photos[photo].path.read_bytes()
-            image = decode_photo(data, name=photo, enough_side=THUMBNAIL_SIDE)
+            jpeg = thumbnail(data, name=photo, side=THUMBNAIL_SIDE, quality=THUMBNAIL_QUALITY)
         except (BadPhoto, OSError):
             return None
-        image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-        jpeg = io.BytesIO()
-        image.save(jpeg, "JPEG", quality=THUMBNAIL_QUALITY)
-        return Tile(jpeg=jpeg.getvalue(), caption=photo, detail=detail)
+        return Tile(jpeg=jpeg, caption=photo, detail=detail)
 
     def sheet(self, page: Page, details: Mapping[str, str], *, caption: str) -> None:
         """A contact sheet of photos with a line below each, those that can still be opened."""

@@ -1,12 +1,11 @@
 """Photos of an evaluation with their answers: the best, the worst and those of which the model is least sure."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 
 from binsight.decision.curves import entropy
-from binsight.imaging import decode_photo
+from binsight.imaging.thumbnail import thumbnail
 from binsight.model.evaluate import Evaluation
 from binsight.report import Page
 from binsight.report.page import Tile
@@ -44,12 +43,8 @@ def _tile(evaluation: Evaluation, i: int) -> Tile:
     recorded = min(photo.count, evaluation.num_counts - 1)
     if answer != recorded:
         detail += f", {probs[recorded]:.0%} for {evaluation.count_name(recorded)}"
-    image = decode_photo(evaluation.dataset.read_bytes(photo), name=photo.photo, enough_side=TILE_SIDE)
-    image.thumbnail((TILE_SIDE, TILE_SIDE))
-    jpeg = io.BytesIO()
-    image.save(jpeg, "JPEG", quality=75)
     return Tile(
-        jpeg=jpeg.getvalue(),
+        jpeg=thumbnail(evaluation.dataset.read_bytes(photo), name=photo.photo, side=TILE_SIDE),
         caption=f"says {evaluation.count_name(answer)}, record {photo.count}",
         detail=f"{detail}; photo {photo.photo}",
     )

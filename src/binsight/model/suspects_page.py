@@ -1,15 +1,14 @@
 """The page of suspects: the photos to look at first, and the whole ranking as a table."""
 
-import io
 from collections.abc import Sequence
 
 from binsight.dataset.manifest import Dataset
-from binsight.imaging import decode_photo
+from binsight.imaging.thumbnail import thumbnail
 from binsight.model.suspects import Suspect, SuspectSearch, rows
 from binsight.report import Page, Tile
 from binsight.report.plots import histogram
 
-TILE_SIDE, TILE_QUALITY = 200, 75
+TILE_SIDE = 200
 
 CAUTION = (
     "A record up here is probably wrong, or right about what cannot be seen: items behind one another, one inside "
@@ -69,9 +68,6 @@ def caption(suspect: Suspect) -> str:
 
 
 def _tile(dataset: Dataset, rank: int, suspect: Suspect) -> Tile:
-    image = decode_photo(dataset.read_bytes(suspect.photo), name=suspect.photo.photo, enough_side=TILE_SIDE)
-    image.thumbnail((TILE_SIDE, TILE_SIDE))
-    jpeg = io.BytesIO()
-    image.save(jpeg, "JPEG", quality=TILE_QUALITY)
+    jpeg = thumbnail(dataset.read_bytes(suspect.photo), name=suspect.photo.photo, side=TILE_SIDE)
     detail = f"{rank}: photo {suspect.photo.photo}, {suspect.p_record:.1%} for the record"
-    return Tile(jpeg=jpeg.getvalue(), caption=caption(suspect), detail=detail)
+    return Tile(jpeg=jpeg, caption=caption(suspect), detail=detail)
