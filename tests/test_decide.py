@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.certify_support import poisson_world
 
+from binsight.decision.belief import RecordErrors
 from binsight.decision.certificate import Certificate
 from binsight.decision.certify import certify
-from binsight.decision.decide import band_for, decide
+from binsight.decision.decide import Costs, band_for, decide
 from binsight.records import CountEstimate
 
 
@@ -40,12 +43,43 @@ def test_a_record_below_the_threshold_is_neither_verified_nor_suspect(certificat
     assert "below the certified" in verdict.reason
 
 
-@pytest.mark.parametrize(
-    ("expected", "word"), [(0, "suspect"), (3, "suspect"), (40, "suspect"), (2, "not_assessable")]
-)
-def test_a_record_that_the_photo_contradicts_is_suspect(certificate: Certificate, expected: int, word: str) -> None:
-    verdict = decide(an_estimate(0.0, 0.9, 0.08, 0.02), expected, certificate)
-    assert verdict.word == word
+@pytest.mark.parametrize("expected", [0, 3, 40])
+def test_a_record_that_the_photo_contradicts_is_suspect(certificate: Certificate, expected: int) -> None:
+    assert decide(an_estimate(0.0, 0.9, 0.08, 0.02), expected, certificate).word == "suspect"
+
+
+def test_a_record_that_it_does_not_bear_out_is_not(certificate: Certificate) -> None:
+    assert decide(an_estimate(0.0, 0.6, 0.38, 0.02), 2, certificate).word == "not_assessable"
+
+
+def test_it_is_suspect_where_the_count_costs_less_than_the_error() -> None:
+    estimate = an_estimate(0.05, 0.5, 0.4, 0.05)
+    off = decide(estimate, 2).units_off
+    assert 0 < off < 0.25
+    assert decide(estimate, 2).word == "not_assessable"
+    assert decide(estimate, 2, costs=Costs(count=45, wrong_unit=45 / off * 1.01)).word == "suspect"
+    assert decide(estimate, 2, costs=Costs(count=45, wrong_unit=45 / off * 0.99)).word == "not_assessable"
+
+
+def test_where_records_err_more_often_more_of_them_are_suspect() -> None:
+    estimate = an_estimate(0.05, 0.6, 0.3, 0.05)
+    rare, often = (decide(estimate, 2, errors=RecordErrors(rate=rate)) for rate in (0.01, 0.4))
+    assert rare.p_record == often.p_record == 0.3
+    assert rare.p_right > often.p_right
+    assert (rare.word, often.word) == ("not_assessable", "suspect")
+
+
+@given(st.floats(0.001, 0.999), st.floats(1e-3, 1e3))
+def test_neither_prior_nor_costs_can_have_more_verified(certificate: Certificate, rate: float, cost: float) -> None:
+    below = an_estimate(0.3, 0.4, 0.3)
+    found = decide(below, 1, certificate, errors=RecordErrors(rate=rate), costs=Costs(count=cost, wrong_unit=1))
+    assert found.word != "verified"
+
+
+@pytest.mark.parametrize("values", [{"count": 0.0}, {"wrong_unit": -1.0}, {"count": float("nan")}])
+def test_impossible_costs_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=f"`0 < {next(iter(values))}`"):
+        Costs(**values)
 
 
 def test_a_record_of_many_is_compared_with_the_last_answer() -> None:

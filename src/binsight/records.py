@@ -7,6 +7,7 @@ entry stands for "K-1 or more".
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from binsight.errors import BadRecord
@@ -85,6 +86,28 @@ class BinRecord:
             expected=expected,
             items=tuple(_abid_item(sku, line, where) for sku, line in sorted(lines.items())),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockRecord:
+    """What a stock system expects in one bin, as a whole: the lines of its items added up.
+
+    `row` is where the bin's first line stands in its file, the header being row 1. Moments are in UTC: `as_of` of the
+    record, `photo_taken_at` of the photo, where the file says. `unit_value` is in the file's own currency; `item_class`
+    is the site's own (A, B, C), `aisle` where people walk.
+    """
+
+    bin_id: str
+    expected: int
+    row: int
+    photo: str | None = None
+    skus: tuple[str, ...] = ()
+    site: str | None = None
+    aisle: str | None = None
+    as_of: datetime | None = None
+    photo_taken_at: datetime | None = None
+    unit_value: float | None = None
+    item_class: str | None = None
 
 
 def _abid_item(sku: str, line: Any, where: str) -> RecordItem:
@@ -178,11 +201,14 @@ class Verdict:
     """What to do about one record, given what the photo shows.
 
     `word` is `verified` (a certificate is in force for such records and the photo bears this one out), `suspect`
-    (the photo contradicts it) or `not_assessable` (neither). `p_record` is p(expected | photo), `reason` a clause for
-    a person.
+    (counting the bin is worth more than it costs) or `not_assessable` (neither). `p_record` is p(expected | photo), from
+    the photo alone; `p_right` and `units_off` join it with how records err: the probability that the record is right,
+    and its expected error in units. `reason` is a clause for a person.
     """
 
     expected: int
     word: str
     p_record: float
+    p_right: float
+    units_off: float
     reason: str

@@ -161,6 +161,8 @@ def _verdict(fields: Mapping[str, Any]) -> Verdict:
         expected=int(fields["expected"]),
         word=str(fields["verdict"]),
         p_record=float(fields["p_record"]),
+        p_right=float(fields["p_right"]),
+        units_off=float(fields["units_off"]),
         reason=str(fields["reason"]),
     )
 

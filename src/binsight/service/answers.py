@@ -43,6 +43,8 @@ class VerdictAnswer(BaseModel):
     expected: int = Field(description="What the record says.")
     verdict: Literal["verified", "suspect", "not_assessable"]
     p_record: float = Field(description="p(record right | photo), by the photo alone.")
+    p_right: float = Field(description="The same joined with how often records err: what to believe of the record.")
+    units_off: float = Field(description="The record's expected error in units, by that belief.")
     reason: str
 
 
@@ -93,7 +95,12 @@ def answer_for(counted: Counted, *, request_id: str, expected: int | None, is_dr
     if expected is not None:
         decided = decide(estimate, expected, None if is_drifting else counted.served.certificate)
         verdict = VerdictAnswer(
-            expected=expected, verdict=decided.word, p_record=round(decided.p_record, 6), reason=decided.reason
+            expected=expected,
+            verdict=decided.word,
+            p_record=round(decided.p_record, 6),
+            p_right=round(decided.p_right, 6),
+            units_off=round(decided.units_off, 6),
+            reason=decided.reason,
         )
     return Answer(
         count=estimate.count,
