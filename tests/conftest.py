@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # A shell that runs the tests in the background has its children ignore Ctrl-C, and theirs would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+pytest_plugins = ["tests.ledger_support"]
+
 NUM_PHOTOS = 2000
 """Photos, with their records, in the bucket that fetches read."""
 

@@ -6,8 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,53 +15,16 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from tests.postgres_server import running_postgres
+from tests.ledger_support import Opener
 
 from binsight.errors import BadInput, ChangedMeanwhile, MissingObject, StorageFailure
 from binsight.storage.ledger import Ledger, Models, Pointed, database
 from binsight.storage.ledger.tables import metadata
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/deep/ledger.db"
-    server: str = request.getfixturevalue("postgres")
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    name = f"ledger_{time.monotonic_ns()}"
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return server.rpartition("/")[0] + f"/{name}"
-
-
-Opener = Callable[[str], Ledger]
-
-
 @pytest.fixture
-def opened() -> Iterator[Opener]:
-    """Opens ledgers, and closes them in the end."""
-    ledgers: list[Ledger] = []
-
-    def open_one(url: str) -> Ledger:
-        ledgers.append(Ledger.open(url))
-        return ledgers[-1]
-
-    yield open_one
-    for ledger in ledgers:
-        ledger.close()
-
-
-@pytest.fixture
-def models(url: str, opened: Opener) -> Models:
-    models = Models(opened(url))
+def models(ledger_url: str, opened: Opener) -> Models:
+    models = Models(opened(ledger_url))
     for version in ("a" * 12, "b" * 12, "c" * 12):
         models.add(version, name="bins", lineage={"git": "x"}, by="ann")
     return models
@@ -72,8 +33,8 @@ def models(url: str, opened: Opener) -> Models:
 A, B, C = ("a" * 12, "b" * 12, "c" * 12)
 
 
-def test_the_tables_are_those_that_the_migrations_make(url: str, opened: Opener) -> None:
-    ledger = opened(url)
+def test_the_tables_are_those_that_the_migrations_make(ledger_url: str, opened: Opener) -> None:
+    ledger = opened(ledger_url)
     with ledger.reading() as connection:
         context = MigrationContext.configure(
             connection, opts={"version_table": "ledger_version", "compare_type": True}
@@ -81,30 +42,30 @@ def test_the_tables_are_those_that_the_migrations_make(url: str, opened: Opener)
         assert compare_metadata(context, metadata) == []
 
 
-def test_opening_again_keeps_what_is_there(models: Models, url: str, opened: Opener) -> None:
-    again = Models(opened(url))
+def test_opening_again_keeps_what_is_there(models: Models, ledger_url: str, opened: Opener) -> None:
+    again = Models(opened(ledger_url))
     assert [one.version for one in again.versions()] == [one.version for one in models.versions()]
     assert len(again.versions()) == 3
 
 
-def _open(url: str) -> None:
-    Ledger.open(url).close()
+def _open(ledger_url: str) -> None:
+    Ledger.open(ledger_url).close()
 
 
-def test_many_processes_may_open_an_empty_ledger_at_once(url: str, opened: Opener) -> None:
+def test_many_processes_may_open_an_empty_ledger_at_once(ledger_url: str, opened: Opener) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
-        pool.map(_open, [url] * 4)
-    assert Models(opened(url)).versions() == []
+        pool.map(_open, [ledger_url] * 4)
+    assert Models(opened(ledger_url)).versions() == []
 
 
 def test_threads_may_open_a_new_file_at_the_same_moment(tmp_path: Path, opened: Opener) -> None:
     # to turn a new file to WAL is the one thing that SQLite lets nobody wait for; it went wrong in a third of the rounds
     for each in range(20):
-        url, start = f"sqlite:///{tmp_path}/ledger-{each}.db", threading.Barrier(3)
+        ledger_url, start = f"sqlite:///{tmp_path}/ledger-{each}.db", threading.Barrier(3)
 
-        def open_one(_: int, url: str = url, start: threading.Barrier = start) -> list[object]:
+        def open_one(_: int, ledger_url: str = ledger_url, start: threading.Barrier = start) -> list[object]:
             start.wait()
-            return list(Models(opened(url)).versions())
+            return list(Models(opened(ledger_url)).versions())
 
         with ThreadPoolExecutor(3) as threads:
             assert list(threads.map(open_one, range(3))) == [[], [], []]
@@ -166,9 +127,9 @@ def test_of_many_who_bring_a_retired_alias_back_one_succeeds(models: Models) -> 
     assert models.pointed()["canary"].revision == 3
 
 
-def test_a_ledger_from_before_aliases_could_be_retired_keeps_its_rows(url: str, opened: Opener) -> None:
-    _at_revision(url, "0001")
-    engine = sa.create_engine(url)
+def test_a_ledger_from_before_aliases_could_be_retired_keeps_its_rows(ledger_url: str, opened: Opener) -> None:
+    _at_revision(ledger_url, "0001")
+    engine = sa.create_engine(ledger_url)
     with engine.begin() as connection:
         connection.exec_driver_sql(f"INSERT INTO model_versions VALUES ('{A}', 'bins', 't', 'ann', '{{}}')")
         connection.exec_driver_sql(f"INSERT INTO aliases VALUES ('champion', '{A}', 1)")
@@ -176,20 +137,20 @@ def test_a_ledger_from_before_aliases_could_be_retired_keeps_its_rows(url: str, 
             f"INSERT INTO alias_moves VALUES ('champion', 1, NULL, '{A}', 't', 'ann', 'first')"
         )
     engine.dispose()
-    models = Models(opened(url))
+    models = Models(opened(ledger_url))
     assert models.pointed() == {"champion": Pointed(alias="champion", version=A, revision=1)}
     assert [move.reason for move in models.moves("champion")] == ["first"]
     models.retire(models.pointed()["champion"], by="ann", reason="")
     assert models.pointed() == {}
 
 
-def _at_revision(url: str, revision: str) -> None:
+def _at_revision(ledger_url: str, revision: str) -> None:
     """An empty ledger as an older Binsight made it."""
-    if url.startswith("sqlite"):
-        Path(url.partition("///")[2]).parent.mkdir(parents=True)
+    if ledger_url.startswith("sqlite"):
+        Path(ledger_url.partition("///")[2]).parent.mkdir(parents=True)
     config = Config()
     config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(ledger_url)
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
@@ -234,9 +195,9 @@ def test_of_many_who_move_at_once_one_succeeds_each_time(models: Models) -> None
     assert models.pointed()["champion"].revision == 2
 
 
-def test_a_row_that_is_pointed_at_cannot_be_taken_away(models: Models, url: str, opened: Opener) -> None:
+def test_a_row_that_is_pointed_at_cannot_be_taken_away(models: Models, ledger_url: str, opened: Opener) -> None:
     models.move("champion", A, seen=None, by="ann", reason="")
-    ledger = opened(url)
+    ledger = opened(ledger_url)
     with pytest.raises(StorageFailure), ledger.writing() as connection:
         connection.exec_driver_sql("DELETE FROM model_versions")
     assert len(models.versions()) == 3
@@ -253,10 +214,12 @@ for number in itertools.count():
 """
 
 
-def test_what_was_acknowledged_outlives_a_kill(models: Models, url: str) -> None:
+def test_what_was_acknowledged_outlives_a_kill(models: Models, ledger_url: str) -> None:
     acknowledged = 0
     for _ in range(3):
-        with subprocess.Popen([sys.executable, "-c", KILLED, url], stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            [sys.executable, "-c", KILLED, ledger_url], stdout=subprocess.PIPE, text=True
+        ) as process:
             assert process.stdout is not None
             for _ in range(25):
                 acknowledged = int(process.stdout.readline())
@@ -270,7 +233,7 @@ def test_what_was_acknowledged_outlives_a_kill(models: Models, url: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("url", "error", "says"),
+    ("ledger_url", "error", "says"),
     [
         ("ledger.db", BadInput, "must read sqlite:"),
         ("mysql://host/name", BadInput, "neither"),
@@ -278,9 +241,9 @@ def test_what_was_acknowledged_outlives_a_kill(models: Models, url: str) -> None
         ("postgresql+psycopg://me:secret@127.0.0.1:1/x", StorageFailure, "127.0.0.1:1/x failed"),
     ],
 )
-def test_a_ledger_that_cannot_be_is_explained(url: str, error: type[Exception], says: str) -> None:
+def test_a_ledger_that_cannot_be_is_explained(ledger_url: str, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says) as found:
-        Ledger.open(url)
+        Ledger.open(ledger_url)
     assert "secret" not in str(found.value)
 
 

@@ -1,0 +1,164 @@
+"""Audits and their lines: written once, in groups whose digests stand in the journal."""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from binsight.errors import MissingObject
+from binsight.storage.ledger.database import Ledger
+from binsight.storage.ledger.journal import Journal, Proof, append, digest
+from binsight.storage.ledger.tables import audit_lines, audits
+
+_PAGE = 1000
+BEGUN, LINES, ENDED = "audit.begun", "audit.lines", "audit.ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """One audit: by whom, with which model and certificate, and on what terms records were judged."""
+
+    id: str
+    begun_at: str
+    begun_by: str
+    model: str
+    certificate_sha256: str | None
+    terms: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditLineRow:
+    """One record and its verdict, as it is kept: `record` and `estimate` are JSON, `place` counts from 1."""
+
+    place: int
+    bin_id: str
+    expected: int
+    record: str
+    photo: str | None
+    photo_sha256: str | None
+    estimate: str | None
+    count: int | None
+    verdict: str
+    reason: str
+    exception: str | None
+    p_record: float | None
+    p_right: float
+    units_off: float
+
+
+class Audits:
+    """The audits of a ledger. Every method raises as the ledger's transactions do."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def begin(self, *, model: str, certificate_sha256: str | None, terms: Mapping[str, Any], by: str) -> Audit:
+        """Begin an audit; its lines follow."""
+        audit = Audit(
+            id=str(uuid.uuid4()),
+            begun_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+            begun_by=by,
+            model=model,
+            certificate_sha256=certificate_sha256,
+            terms=terms,
+        )
+        row = {**asdict(audit), "terms": json.dumps(terms, sort_keys=True)}
+        with self._ledger.writing() as connection:
+            connection.execute(sa.insert(audits).values(row))
+            append(connection, kind=BEGUN, subject=audit.id, body={"sha256": digest("", row)}, by=by)
+        return audit
+
+    def add(self, audit: Audit, lines: Sequence[AuditLineRow]) -> None:
+        """Keep lines, all of them or none, and their digest in the journal."""
+        rows = list(map(_fields, lines))
+        body = {"first": lines[0].place, "last": lines[-1].place, "sha256": _digest(rows)}
+        with self._ledger.writing() as connection:
+            connection.execute(sa.insert(audit_lines), [{"audit": audit.id, **row} for row in rows])
+            append(connection, kind=LINES, subject=audit.id, body=body, by=audit.begun_by)
+
+    def end(self, audit: Audit, tally: Mapping[str, Any]) -> None:
+        """Say that all lines are there, and what they came to. An audit without its end was cut off."""
+        with self._ledger.writing() as connection:
+            append(connection, kind=ENDED, subject=audit.id, body=tally, by=audit.begun_by)
+
+    def read(self, audit_id: str) -> Audit:
+        """An audit by its id. Raises `MissingObject`."""
+        with self._ledger.reading() as connection:
+            row = connection.execute(sa.select(audits).where(audits.c.id == audit_id)).mappings().first()
+        if row is None:
+            raise MissingObject(f"there is no audit {audit_id} in the ledger; check its id")
+        return Audit(**{**row, "terms": json.loads(row["terms"])})
+
+    def lines(self, audit_id: str, *, first: int = 1, last: int | None = None) -> Iterator[AuditLineRow]:
+        """The lines of an audit in their places, some hundred at a time."""
+        columns = [column for column in audit_lines.c if column.name != "audit"]
+        query = (
+            sa.select(*columns).where(audit_lines.c.audit == audit_id).order_by(audit_lines.c.place).limit(_PAGE)
+        )
+        if last is not None:
+            query = query.where(audit_lines.c.place <= last)
+        while True:
+            with self._ledger.reading() as connection:
+                page = [
+                    AuditLineRow(**row)
+                    for row in connection.execute(query.where(audit_lines.c.place >= first)).mappings()
+                ]
+            yield from page
+            if len(page) < _PAGE:
+                return
+            first = page[-1].place + 1
+
+    def verify(self, *, head: str | None = None) -> Proof:
+        """Prove the journal, every line and audit whose digest stands in it, and that there are no others."""
+        proof = Journal(self._ledger).verify(head=head)
+        broken = proof.broken or self._broken()
+        return Proof(num_entries=proof.num_entries, head=proof.head, broken=broken)
+
+    def _broken(self) -> str | None:
+        """What does not agree with the journal, which holds."""
+        journal, proven = Journal(self._ledger), dict[str, int]()
+        for entry in journal.read(kind=BEGUN):
+            begun = self._begun(entry.subject)
+            if begun is None or digest("", begun) != entry.body["sha256"]:
+                return f"audit {entry.subject} is not that of entry {entry.seq}"
+            proven[entry.subject] = 0
+        for entry in journal.read(kind=LINES):
+            first, last = entry.body["first"], entry.body["last"]
+            rows = list(map(_fields, self.lines(entry.subject, first=first, last=last)))
+            if _digest(rows) != entry.body["sha256"]:
+                return f"lines {first} to {last} of audit {entry.subject} are not those of entry {entry.seq}"
+            proven[entry.subject] += len(rows)
+        return self._put_in(proven)
+
+    def _put_in(self, proven: Mapping[str, int]) -> str | None:
+        """An audit, or lines of one, that no entry tells of."""
+        lines = sa.func.count(audit_lines.c.place)
+        query = sa.select(audits.c.id, lines).outerjoin(audit_lines, audit_lines.c.audit == audits.c.id)
+        with self._ledger.reading() as connection:
+            for audit, number in connection.execute(query.group_by(audits.c.id)):
+                if audit not in proven:
+                    return f"audit {audit} stands in no entry"
+                if number != proven[audit]:
+                    return f"audit {audit} has {number} lines, of which entries prove {proven[audit]}"
+        return None
+
+    def _begun(self, audit_id: str) -> Mapping[str, Any] | None:
+        with self._ledger.reading() as connection:
+            row = connection.execute(sa.select(audits).where(audits.c.id == audit_id)).mappings().first()
+        return None if row is None else dict(row)
+
+
+def _fields(line: AuditLineRow) -> dict[str, Any]:
+    """As `asdict`, which copies deeply and takes ten times as long."""
+    return {name: getattr(line, name) for name in AuditLineRow.__slots__}
+
+
+def _digest(rows: Sequence[Mapping[str, Any]]) -> str:
+    found = ""
+    for row in rows:
+        found = digest(found, row)
+    return found
