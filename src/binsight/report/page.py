@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from binsight.errors import StorageFailure
 from binsight.report.cards import EstimateCard
+from binsight.report.formulas import harmless
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -150,13 +151,14 @@ class Page:
 
 
 def write_csv(path: Path, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
-    """Write rows of equal keys as CSV, whole or not at all; the heading alone where there are none."""
+    """Write rows of equal keys as CSV, whole or not at all; the heading alone where there are none; no formulas."""
     text = io.StringIO(newline="")
     columns = list(rows[0]) if rows else columns
     if columns:
         writer = csv.DictWriter(text, fieldnames=columns)
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            writer.writerow({name: harmless(cell) if isinstance(cell, str) else cell for name, cell in row.items()})
     _write_whole(path, text.getvalue())
 
 
