@@ -134,6 +134,23 @@ def share_interval(
     return _percentiles({"share": totals_DS[:, 0] / totals_DS[:, 1]})["share"]
 
 
+def ratio_interval(
+    over_B: Floats, under_B: Floats, groups: Sequence[str], *, num_draws: int = NUM_DRAWS, seed: int = SEED
+) -> Interval | None:
+    """A 95% interval for the sum of `over_B` divided by that of `under_B`, or None as `score_intervals`.
+
+    None also where all of `over_B` is 0: every resample then is, which says nothing of what was not seen.
+    """
+    _check_groups(groups, len(over_B))
+    _, group_B = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
+    sums_GS = np.stack([np.bincount(group_B, over_B), np.bincount(group_B, under_B)], axis=1).astype(np.float64)
+    if len(sums_GS) < MIN_GROUPS or not np.any(over_B):
+        return None
+    totals_DS = _drawn_totals(sums_GS, num_draws, seed)
+    totals_DS = totals_DS[totals_DS[:, 1] > 0]
+    return _percentiles({"ratio": totals_DS[:, 0] / totals_DS[:, 1]})["ratio"]
+
+
 def _check_groups(groups: Sequence[str], num_photos: int) -> None:
     if len(groups) != num_photos:
         raise ValueError(f"groups must name one group per photo ({num_photos}), but got {len(groups)}")
