@@ -25,6 +25,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.ledger_support"]
 
+LONGEST = ("test_train.py", "test_tune.py", "test_quantise.py", "test_export.py", "test_suspects.py")
+"""Tests that train networks come first: begun at the end, the last one keeps one worker busy for minutes by itself."""
+
 NUM_PHOTOS = 2000
 """Photos, with their records, in the bucket that fetches read."""
 
@@ -32,6 +35,10 @@ ABID = Path(__file__).resolve().parents[2] / "shared" / "abid"
 
 settings.register_profile("binsight", deadline=None)  # a busy machine is not a fault of the code
 settings.load_profile("binsight")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")

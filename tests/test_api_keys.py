@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.test_ledger import Opener, opened, postgres, url
+from tests.ledger_support import Opener
 
 from binsight.cli import cli
 from binsight.errors import BadInput, BinsightError, ChangedMeanwhile, MissingObject
@@ -18,15 +18,13 @@ from binsight.settings import settings
 from binsight.storage.api_key import Rate, parsed_token
 from binsight.storage.ledger import ApiKeys
 
-__all__ = ["opened", "postgres", "url"]  # fixtures
-
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def keys(url: str, opened: Opener) -> ApiKeys:
-    return ApiKeys(opened(url))
+def keys(ledger_url: str, opened: Opener) -> ApiKeys:
+    return ApiKeys(opened(ledger_url))
 
 
 def secret_of(token: str) -> str:
@@ -35,15 +33,15 @@ def secret_of(token: str) -> str:
     return parsed[1]
 
 
-def test_a_key_is_kept_and_its_secret_is_not(keys: ApiKeys, url: str, opened: Opener) -> None:
+def test_a_key_is_kept_and_its_secret_is_not(keys: ApiKeys, ledger_url: str, opened: Opener) -> None:
     rate = Rate(photos_per_second=2.5, burst_photos=20)
     key, token = keys.add("dock 3", scopes=["read", "count", "read"], by="ann", rate=rate, expires_at=NOW + HOUR)
-    again = ApiKeys(opened(url))
+    again = ApiKeys(opened(ledger_url))
     assert again.all() == [key]
     assert again.not_revoked() == {key.id: key}
     assert (key.name, key.scopes, key.rate, key.created_by) == ("dock 3", ("count", "read"), rate, "ann")
     assert parsed_token(token) == (key.id, secret_of(token))
-    with opened(url).reading() as connection:
+    with opened(ledger_url).reading() as connection:
         (row,) = connection.exec_driver_sql("SELECT * FROM api_keys")
     for kept in (str(row), repr(key), json.dumps(key.shown())):
         assert secret_of(token) not in kept
@@ -207,7 +205,7 @@ def test_a_ledger_of_before_gets_the_table(tmp_path: Path, opened: Opener) -> No
     file = tmp_path / "ledger.db"
     opened(f"sqlite:///{file}")
     with sqlite3.connect(file) as old:
-        for later in ("api_keys", "captures"):
+        for later in ("api_keys", "captures", "audit_lines", "audits", "journal"):
             old.execute(f"DROP TABLE {later}")
         old.execute("UPDATE ledger_version SET version_num = '0001'")
         old.execute("INSERT INTO model_versions VALUES ('a', 'bins', '2026', 'ann', '{}')")

@@ -49,6 +49,7 @@ COMMANDS = {
         "binsight.cli.serve:serve",
         "Answer counts over HTTP: SageMaker's contract, /v1 for integrators, /v2.",
     ),
+    "audit": ("binsight.cli.audit:audit", "Compare stock records with photos: a verdict each, bins to count."),
     "keys": ("binsight.cli.keys:keys", "Give, renew and take away keys to the service."),
     "captures": ("binsight.cli.captures:captures", "What the service kept: photos, answers, counts added later."),
     "models": ("binsight.cli.models:models", "Register models, and say which one is in use."),

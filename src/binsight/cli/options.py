@@ -22,6 +22,7 @@ MODULES = {
     "client": ("httpx",),
     "ledger": ("sqlalchemy", "alembic"),
     "serve": ("fastapi", "uvicorn", "httpcore", "prometheus_client", "python_multipart"),
+    "audit": ("sqlalchemy", "alembic", "openpyxl", "matplotlib"),
     "data": ("imagehash", "matplotlib", "pyarrow", "scipy"),
     "train": ("torch", "timm", "lightning_fabric", "onnxscript", "safetensors", "tomli_w", "pyarrow", "matplotlib"),
 }

@@ -86,6 +86,11 @@ class Bundle:
         return cls(folder=folder, spec=spec, version=sha256(data).hexdigest()[:12])
 
     @property
+    def name(self) -> str:
+        """NAME:VERSION, as the ledger and the service have it."""
+        return f"{self.spec.name}:{self.version}"
+
+    @property
     def model_path(self) -> Path:
         return self.folder / MODEL_NAME
 

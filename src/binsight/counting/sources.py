@@ -2,8 +2,8 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 
 from binsight.counting.counter import PhotoBytes
@@ -29,6 +29,19 @@ def find_photos(
             yield photo
         if not found:
             raise MissingObject(f"{argument} names no photo ({', '.join(SUFFIXES)}); check the path")
+
+
+def photo_reader(*, endpoint_url: str | None = None, anonymous: bool = False) -> Callable[[str], PhotoBytes]:
+    """How to get a photo by the name that `find_photos` gave it: for names that come back later, in another order."""
+    opened = lru_cache(maxsize=64)(partial(open_store, endpoint_url=endpoint_url, anonymous=anonymous))
+
+    def read(name: str) -> PhotoBytes:
+        if not name.startswith("s3://"):
+            return partial(_read_file, Path(name))
+        folder, _, file = name.rpartition("/")
+        return partial(_read_object, opened(folder), file)
+
+    return read
 
 
 def _photos_of(argument: str, endpoint_url: str | None, anonymous: bool) -> Iterator[tuple[str, PhotoBytes]]:

@@ -94,6 +94,10 @@ class Certificate(BaseModel):
     num_photos: Number
     num_groups: Number = Field(description="Chains of bins among these photos.")
     note: str = Field(description="What to know before relying on it.")
+    model: str = Field(
+        "", description="NAME:VERSION that it is for; empty in a bundle, where it lies beside its model."
+    )
+    made_at: str = Field("", description="When, in UTC, where it was made apart from a bundle.")
     bands: tuple[BandCertificate, ...]
 
     @property

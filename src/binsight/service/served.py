@@ -54,7 +54,7 @@ class Served:
     @property
     def name(self) -> str:
         """NAME:VERSION."""
-        return f"{self.counter.bundle.spec.name}:{self.version}"
+        return self.counter.bundle.name
 
     @classmethod
     def begin_loading(cls, folder: Path) -> "Future[Served]":

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from binsight.errors import BadInput, StorageFailure
@@ -31,9 +31,12 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         yield part
         part.replace(path)
+    except StorageFailure:
+        raise  # of something else that failed meanwhile, which says so itself
     except OSError as error:
         raise StorageFailure(
             f"{path} could not be written ({error.strerror or error}); free space and run again"
         ) from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be made, it cannot be removed
+            part.unlink(missing_ok=True)

@@ -1,0 +1,280 @@
+"""A whole audit: files in, verdicts judged and kept, the folder of results out.
+
+```
+RECORDS ─▶ intake ─┐
+                   ├─▶ audited ─▶ ledger ─▶ verdicts.jsonl, tally ─▶ plan ─▶ folder
+PHOTOS ──▶ index ──┘
+```
+"""
+
+import glob
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from binsight.audit.certifying import (
+    Counted,
+    InForce,
+    certificate_in_force,
+    certify_lines,
+    counts_as_records,
+    write_certificate,
+)
+from binsight.audit.intake import Records, read_records
+from binsight.audit.keep import Keeper
+from binsight.audit.lines import AuditLine, Judging
+from binsight.audit.mapping import Mapping, load_mapping
+from binsight.audit.movements import read_movements
+from binsight.audit.outcome import VERDICTS, Done, write_outcome
+from binsight.audit.photos import LABEL, NAME, PhotoIndex, read_estimates
+from binsight.audit.plan import plan_counts
+from binsight.audit.report import Thumbnails
+from binsight.audit.run import Freshness, Movement, Read, audited
+from binsight.audit.tally import Tally
+from binsight.counting import Counter, default_bundle
+from binsight.counting.bundle import file_digest
+from binsight.counting.sources import find_photos, photo_reader
+from binsight.decision.belief import RecordErrors
+from binsight.decision.decide import Costs
+from binsight.errors import BadInput, MissingObject
+from binsight.progress import progress_bar
+from binsight.settings import settings
+from binsight.storage.files import make_folder, written_whole
+from binsight.storage.ledger import Audits, Ledger
+
+_MOST_HOURS = 24 * 365 * 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photos:
+    """Where an audit's photos are, and how a bin's is found."""
+
+    arguments: Sequence[str]
+    estimates: Path | None = None
+    by_label: bool = False
+    check_labels: bool = False
+    endpoint_url: str | None = None
+    anonymous: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How records are read and judged, and how many bins people may count."""
+
+    mapping: str = "generic"
+    encoding: str | None = None
+    sheet: str | None = None
+    max_gap_hours: float | None = None
+    movements: Path | None = None
+    model: Path | None = None
+    certificate: Path | None = None
+    alpha: float = 0.05
+    error_rate: float = 0.05
+    error_ratio: float = 0.1
+    far_errors: float = 0.02
+    count_cost: float = 45
+    unit_cost: float = 300
+    budget_minutes: float | None = None
+    by_value: bool = False
+
+    def judged_by(self) -> dict[str, Any]:
+        """What the verdicts depend on, beside records, photos, model and certificate, for the ledger."""
+        names = (
+            "mapping",
+            "max_gap_hours",
+            "alpha",
+            "error_rate",
+            "error_ratio",
+            "far_errors",
+            "count_cost",
+            "unit_cost",
+        )
+        return {name: getattr(self, name) for name in names}
+
+
+def run_audit(
+    records: Path,
+    photos: Photos,
+    terms: Terms,
+    out: Path,
+    *,
+    by: str | None,
+    tell: Callable[[dict[str, Any]], None] | None = None,
+) -> Done:
+    """Audit `records` and write the folder `out`; `by` is who does it, None where the ledger is not to keep it.
+
+    `tell` hears each line as it is done. Raises `BadInput` and `MissingObject` for what is given wrongly, `BadBundle` and
+    `BadCertificate` for a model that is not whole, `StorageFailure` where a disk or the ledger fails.
+    """
+    counter = Counter.load(terms.model or default_bundle())
+    in_force = certificate_in_force(counter, terms.certificate)
+    judging = _judging(in_force, terms)
+    make_folder(out)
+    with (
+        opened_lines(records, load_mapping(terms.mapping), photos, terms, counter, judging) as opened,
+        _ledger(counter, in_force, terms, records, by) as keeper,
+    ):
+        tally = Tally(by=judging)
+        with written_whole(out / VERDICTS) as part:
+            plan = plan_counts(
+                _noted(keeper.kept(opened.lines), part, tally, tell, len(opened.records)),
+                budget=float("inf") if terms.budget_minutes is None else 60 * terms.budget_minutes,
+                by_value=terms.by_value,
+                errors=judging.errors,
+            )
+        keeper.end(tally.as_json())
+        done = Done(
+            tally=tally,
+            plan=plan,
+            by_value=terms.by_value,
+            num_problems=len(opened.records.problems),
+            audit=keeper.audit,
+        )
+        write_outcome(
+            out,
+            done,
+            model=counter.bundle.name,
+            problems=opened.records.problems,
+            unused=opened.index.unused(),
+            thumbnails=Thumbnails(opened.read if photos.arguments else None),
+        )
+    return done
+
+
+def run_certify(counts: Path, photos: Photos, terms: Terms, out: Path) -> Counted:
+    """Certify the model from people's `counts`, in the shape in which the mapping's system takes them, and write `out`.
+
+    Raises `BadInput` for a row of them that cannot be used: what is certified from a part may not hold for the whole.
+    """
+    counter = Counter.load(terms.model or default_bundle())
+    mapping = counts_as_records(load_mapping(terms.mapping))
+    with opened_lines(counts, mapping, photos, terms, counter, Judging(certificate=None)) as opened:
+        if problem := next(iter(opened.records.problems), None):
+            raise BadInput(f"{counts}, {problem.sentence}; a certificate needs counts that are all in order")
+        counted = certify_lines(
+            opened.lines,
+            model=counter.bundle.name,
+            num_counts=counter.bundle.spec.num_counts,
+            counts_sha256=file_digest(counts),
+        )
+    write_certificate(counted.certificate, out)
+    return counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """An audit under way: its records, its photos, how one is read, and the lines that come of them."""
+
+    records: Records
+    index: PhotoIndex
+    read: Read
+    lines: Iterator[AuditLine]
+
+
+@contextmanager
+def opened_lines(
+    records: Path, mapping: Mapping, photos: Photos, terms: Terms, counter: Counter, by: Judging
+) -> Iterator[Opened]:
+    """Read the records, index the photos, and judge one by the other as the lines are taken."""
+    if not photos.arguments and photos.estimates is None:
+        raise BadInput("an audit needs photos, or --estimates of them; name a folder of photos")
+    gap = None if terms.max_gap_hours is None else timedelta(hours=min(terms.max_gap_hours, _MOST_HOURS))
+    read = photo_reader(endpoint_url=photos.endpoint_url, anonymous=photos.anonymous)
+    with (
+        read_records(records, mapping, encoding=terms.encoding, sheet=terms.sheet) as found,
+        PhotoIndex.opened() as index,
+        _movements(terms, mapping) as movement,
+    ):
+        _fill(index, photos, counter)
+        found_by = LABEL if photos.by_label else NAME
+        index.claim(found, by=found_by)
+        lines = audited(
+            found,
+            index,
+            by,
+            count=partial(counter.count, read_labels=photos.check_labels),
+            read=read,
+            found_by=found_by,
+            fresh=Freshness(max_gap=gap, movement=movement),
+            check_labels=photos.check_labels,
+        )
+        yield Opened(records=found, index=index, read=read, lines=lines)
+
+
+@contextmanager
+def _ledger(
+    counter: Counter, in_force: InForce | None, terms: Terms, records: Path, by: str | None
+) -> Iterator[Keeper]:
+    """What keeps the audit, or lets it pass where nobody is named."""
+    if by is None:
+        yield Keeper()
+        return
+    ledger = Ledger.open(settings().ledger)
+    try:
+        audits = Audits(ledger)
+        audit = audits.begin(
+            model=counter.bundle.name,
+            certificate_sha256=None if in_force is None else in_force.sha256,
+            terms=terms.judged_by() | {"records": records.name, "records_sha256": file_digest(records)},
+            by=by,
+        )
+        yield Keeper(audits, audit)
+    finally:
+        ledger.close()
+
+
+@contextmanager
+def _movements(terms: Terms, mapping: Mapping) -> Iterator[Movement | None]:
+    if terms.movements is None:
+        yield None
+        return
+    with read_movements(terms.movements, mapping, encoding=terms.encoding) as movement:
+        yield movement
+
+
+def _judging(in_force: InForce | None, terms: Terms) -> Judging:
+    try:
+        return Judging(
+            certificate=None if in_force is None else in_force.at(terms.alpha),
+            alpha=terms.alpha,
+            errors=RecordErrors(rate=terms.error_rate, ratio=terms.error_ratio, far=terms.far_errors),
+            costs=Costs(count=terms.count_cost, wrong_unit=terms.unit_cost),
+        )
+    except ValueError as error:
+        raise BadInput(f"{error}; correct the option") from None
+
+
+def _fill(index: PhotoIndex, photos: Photos, counter: Counter) -> None:
+    """Index what was counted already, and else the photos' names; by label all are counted, to read it."""
+    if photos.estimates is not None:
+        index.add_results(read_estimates(photos.estimates, num_counts=counter.bundle.spec.num_counts))
+    for argument in photos.arguments:  # a file that is not there is not looked for before it is counted
+        if "://" not in argument and not glob.has_magic(argument) and not Path(argument).exists():
+            raise MissingObject(f"{argument} is not there; check the path to the photos")
+    found = find_photos(photos.arguments, endpoint_url=photos.endpoint_url, anonymous=photos.anonymous)
+    if photos.by_label:
+        with progress_bar("photos") as bar:
+            index.add_results(bar.track(counter.count(found, read_labels=True), description="reading labels"))
+    elif photos.estimates is None:
+        index.add_names(name for name, _ in found)
+    else:
+        index.add_names(name for name, _ in found if not index.has(name))
+
+
+def _noted(
+    lines: Iterable[AuditLine], file: Path, tally: Tally, tell: Callable[[dict[str, Any]], None] | None, total: int
+) -> Iterator[AuditLine]:
+    """The lines, each written, counted and told as it passes."""
+    with file.open("w", encoding="utf-8") as out, progress_bar("records", shown=tell is None) as bar:
+        for line in bar.track(lines, total=total, description="audit"):
+            fields = line.as_json()
+            out.write(json.dumps(fields, ensure_ascii=False) + "\n")
+            tally.add(line)
+            if tell is not None:
+                tell(fields)
+            yield line

@@ -1,0 +1,248 @@
+"""The photos of an audit, found by name, by the bin's label in them, or counted already: an index on disk.
+
+A million photos' names and estimates do not belong into memory, so they lie in a temporary SQLite file that nobody else
+sees. It is a scratch pad and no ledger: closed, it is gone.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from binsight.errors import BadInput, StorageFailure
+from binsight.records import CountEstimate, CountFailure, StockRecord
+
+_PAGE = 1000
+_SHOWN = 3
+"""Of photos that share a name, so many are named."""
+
+_TABLES = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA temp_store = FILE;
+CREATE TABLE photos (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, result TEXT, bin TEXT, is_named INTEGER, rival TEXT
+);
+CREATE TABLE keys (kind TEXT, key TEXT, photo INTEGER, PRIMARY KEY (kind, key, photo)) WITHOUT ROWID;
+"""
+
+_Row = tuple[int, str, str | None, str | None, int | None, str | None]
+
+NAME, LABEL = "name", "label"
+"""What a photo is found by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundPhoto:
+    """A photo of a record: its name, and its estimate (or why there is none) where it was counted already."""
+
+    name: str
+    result: CountEstimate | CountFailure | None = None
+
+
+class PhotoIndex:
+    """Photos by every name that a record may call them. Used by one thread; closing it removes its file."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._num_folders, self._folder = 0, ""
+
+    @classmethod
+    @contextmanager
+    def opened(cls) -> Iterator["PhotoIndex"]:
+        """An empty index, for the time of the block. Raises `StorageFailure` where there is no room for it."""
+        try:
+            # A nameless database is a file that SQLite makes where TMPDIR says, and deletes however the process ends.
+            with closing(sqlite3.connect("", isolation_level=None)) as connection:
+                connection.executescript(_TABLES)
+                yield cls(connection)
+        except sqlite3.OperationalError as error:
+            raise StorageFailure(f"the audit's scratch file failed ({error}); free space, or set TMPDIR") from None
+
+    def add_names(self, names: Iterable[str]) -> int:
+        """Index photos by their names: whole, without folders, and without ending. How many there are."""
+        return self._add((name, None, None) for name in names)
+
+    def add_results(self, results: Iterable[CountEstimate | CountFailure]) -> int:
+        """Index photos that were counted, by their names and by the labels read in them. How many there are."""
+        return self._add(
+            (one.photo, _as_text(one), one.bin_label if isinstance(one, CountEstimate) else None) for one in results
+        )
+
+    def claim(self, records: Iterable[StockRecord], *, by: str = NAME) -> None:
+        """Settle which photo is whose before any is counted: photos that records name go first, and one that two bins
+        want is neither's. `records` are gone through twice."""
+        for is_named in (True, False):
+            for record in records:
+                if bool(record.photo) == is_named:
+                    self._claim(record, by)
+
+    def _claim(self, record: StockRecord, by: str) -> None:
+        rows = self._fitting(record, by)
+        if len(rows) != 1:
+            return
+        number, _, _, taken_by, is_named, _ = rows[0]
+        if taken_by is None:
+            values = (_bin_name(record), bool(record.photo), number)
+            self._connection.execute("UPDATE photos SET bin = ?, is_named = ? WHERE id = ?", values)
+        elif taken_by != _bin_name(record) and is_named == bool(record.photo):
+            self._connection.execute("UPDATE photos SET rival = ? WHERE id = ?", (_bin_name(record), number))
+
+    def find(self, record: StockRecord, *, by: str = NAME) -> FoundPhoto | None:
+        """The photo of a record: the one that it names, or else one called as its bin is, within a folder called as its
+        site where there is one; by label, the one with its bin's label. None where there is none.
+
+        Raises `BadInput` where there are several, naming them, and where another bin has the photo or wants it too.
+        """
+        key, rows = _key(record, by), self._fitting(record, by)
+        if len(rows) > 1:
+            shown = ", ".join(row[1] for row in rows[:_SHOWN]) + (", …" if len(rows) > _SHOWN else "")
+            what = "carry the label" if by == LABEL else "are called"
+            raise BadInput(f"several photos {what} {key}: {shown}; name one in the record's photo column")
+        if not rows:
+            return None
+        number, name, result, taken_by, _, rival = rows[0]
+        if rival is not None:
+            raise BadInput(f"the photo {name} is wanted by bins {taken_by} and {rival}; a photo shows one bin")
+        if taken_by is not None and taken_by != _bin_name(record):
+            raise BadInput(f"the photo {name} is bin {taken_by}'s already; a photo shows one bin")
+        if taken_by is None:
+            self._connection.execute("UPDATE photos SET bin = ? WHERE id = ?", (_bin_name(record), number))
+        return FoundPhoto(name=name, result=None if result is None else _from_text(name, result))
+
+    def _fitting(self, record: StockRecord, by: str) -> list[_Row]:
+        """The photos that may be meant: one that has the very name alone, and none from folders of other sites."""
+        key = _key(record, by)
+        if record.site and by == NAME and (within := self._called(by, f"{record.site}/{key}")):
+            return within
+        rows = self._called(by, key)
+        if record.site and by == NAME and not record.photo and self._has_folders():
+            return []  # folders may be other sites'
+        return rows[:1] if rows and rows[0][1] == key and rows[1:2] and rows[1][1] != key else rows
+
+    def _called(self, kind: str, key: str) -> list[_Row]:
+        """Photos by one name or label, a few where there are many, the one that has the very name first."""
+        query = (
+            "SELECT id, name, result, bin, is_named, rival FROM keys JOIN photos ON id = photo "
+            "WHERE kind = ? AND key = ? ORDER BY name <> key, name LIMIT ?"
+        )
+        return self._connection.execute(query, (kind, key, _SHOWN + 1)).fetchall()
+
+    def _has_folders(self) -> bool:
+        """Whether the photos lie in more than one folder."""
+        return self._num_folders > 1
+
+    def has(self, name: str) -> bool:
+        """Whether a photo of this file name is there, in whatever folder."""
+        return bool(self._called(NAME, PurePosixPath(name).name))
+
+    def unused(self) -> Iterator[str]:
+        """The names of photos that no record was found for, in the order in which they came."""
+        after = 0
+        while True:
+            query = "SELECT id, name FROM photos WHERE bin IS NULL AND id > ? ORDER BY id LIMIT ?"
+            page = self._connection.execute(query, (after, _PAGE)).fetchall()
+            yield from (name for _, name in page)
+            if len(page) < _PAGE:
+                return
+            after = page[-1][0]
+
+    def _add(self, photos: Iterable[tuple[str, str | None, str | None]]) -> int:
+        (before,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM photos").fetchone()
+        numbered, last = enumerate(photos, before + 1), before
+        while page := list(islice(numbered, _PAGE)):
+            rows = [(number, name, result) for number, (name, result, _) in page]
+            for name in (row[1] for row in rows):
+                folder = name.rpartition("/")[0]
+                if self._num_folders < 2 and (not self._num_folders or folder != self._folder):
+                    self._num_folders, self._folder = self._num_folders + 1, folder
+            keys = [(NAME, key, number) for number, (name, _, _) in page for key in names_of(name)]
+            keys += [(LABEL, label, number) for number, (_, _, label) in page if label]
+            _check_names(row[1] for row in rows)
+            self._connection.execute("BEGIN")
+            self._connection.executemany("INSERT INTO photos (id, name, result) VALUES (?, ?, ?)", rows)
+            self._connection.executemany("INSERT INTO keys VALUES (?, ?, ?)", keys)
+            self._connection.execute("COMMIT")
+            last = page[-1][0]
+        return int(last - before)
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Raise `BadInput` for a name that is no text: neither the ledger nor a CSV could say it."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise BadInput(
+                f"the photo {name.encode(errors='replace').decode()} has a name that is not UTF-8; rename it"
+            ) from None
+
+
+def names_of(photo: str) -> set[str]:
+    """What a record may call a photo `x/site/a.jpg`: that, `site/a.jpg`, `site/a`, `a.jpg` or `a`."""
+    path = PurePosixPath(photo)
+    within = path.parent.name
+    return {photo, f"{within}/{path.name}", f"{within}/{path.stem}", path.name, path.stem}
+
+
+def _key(record: StockRecord, by: str) -> str:
+    return record.bin_id if by == LABEL else record.photo or record.bin_id
+
+
+def _bin_name(record: StockRecord) -> str:
+    return record.bin_id if record.site is None else f"{record.site}/{record.bin_id}"
+
+
+def read_estimates(path: Path, *, num_counts: int) -> Iterator[CountEstimate | CountFailure]:
+    """The lines of `binsight count --json`. Raises `BadInput` naming the line that is none, or that another model made:
+    one of other than `num_counts` probabilities, for which no certificate speaks."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    fields = json.loads(line)
+                    result = _from_fields(str(fields["photo"]), fields)
+                except (ValueError, KeyError, TypeError, RecursionError) as error:
+                    raise BadInput(
+                        f"{path}, line {number}: must be a line of binsight count --json, but is not ({error!r})"
+                    ) from None
+                if isinstance(result, CountEstimate) and len(result.probs) != num_counts:
+                    raise BadInput(
+                        f"{path}, line {number}: must have {num_counts} probabilities as the model has, but has "
+                        f"{len(result.probs)}; count the photos with this model"
+                    )
+                yield result
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read ({error}); give what binsight count --json printed") from None
+
+
+def _as_text(result: CountEstimate | CountFailure) -> str:
+    if isinstance(result, CountFailure):
+        return json.dumps({"error": result.error})
+    fields = {"probs": result.probs, "bin_label": result.bin_label, "flags": result.flags}
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def _from_text(name: str, text: str) -> CountEstimate | CountFailure:
+    return _from_fields(name, json.loads(text))
+
+
+def _from_fields(name: str, fields: dict[str, object]) -> CountEstimate | CountFailure:
+    if "error" in fields:
+        return CountFailure(photo=name, error=str(fields["error"]))
+    probs, label, flags = fields["probs"], fields.get("bin_label"), fields.get("flags", ())
+    if not isinstance(probs, list) or len(probs) < 2 or not all(0 <= p <= 1 for p in probs):
+        raise ValueError("probs must be two probabilities or more")
+    if abs(sum(probs) - 1) > 0.01:
+        raise ValueError("probs must add up to 1")
+    if not isinstance(flags, list | tuple):
+        raise TypeError("flags must be a list")
+    return CountEstimate(
+        photo=name,
+        probs=tuple(map(float, probs)),
+        bin_label=None if label is None else str(label),
+        flags=tuple(map(str, flags)),
+    )

@@ -1,0 +1,133 @@
+"""`binsight audit run`."""
+
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from binsight.cli.audit_options import photo_options, photos_of, terms_of
+from binsight.cli.options import json_option, print_json, require_extra, who
+
+
+class Finite(click.FloatRange):
+    """A number of 0 or more that is one: `nan` lies within every range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number of 0 or more", param, ctx)
+        return number
+
+
+HOURS_OR_MINUTES = Finite(min=0)
+
+
+@click.command()
+@click.argument("records", type=click.Path(path_type=Path))
+@click.argument("photos", nargs=-1)
+@photo_options
+@click.option("--max-gap", type=HOURS_OR_MINUTES, metavar="HOURS", help="A record further from its photo is stale.")
+@click.option(
+    "--movements",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="When bins were moved (bin_id, moved_at): a record is stale where that lies between it and its photo.",
+)
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What may be verified, from binsight audit certify.  [default: the bundle's own]",
+)
+@click.option("--alpha", default=0.05, show_default=True, help="Bound on wrong records verified, as certified.")
+@click.option("--error-rate", default=0.05, show_default=True, help="Share of the records that is wrong.")
+@click.option(
+    "--error-ratio", default=0.1, show_default=True, help="How much rarer each further unit makes an error."
+)
+@click.option(
+    "--far-errors", default=0.02, show_default=True, help="Share of the wrong ones that is off by any number."
+)
+@click.option(
+    "--count-cost", default=45.0, show_default=True, help="What counting a bin costs, in seconds for one."
+)
+@click.option("--unit-cost", default=300.0, show_default=True, help="What a wrong unit costs, in the same.")
+@click.option(
+    "--budget", type=HOURS_OR_MINUTES, metavar="MINUTES", help="Labour for counting.  [default: no limit]"
+)
+@click.option("--by-value", is_flag=True, help="Rank bins by the value that counts correct, not by units.")
+@click.option("--keep/--no-keep", default=True, show_default=True, help="Keep the audit in the ledger.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("audit"), show_default=True, help="Its folder."
+)
+@json_option
+def run(
+    records: Path,
+    photos: tuple[str, ...],
+    max_gap: float | None,
+    movements: Path | None,
+    certificate: Path | None,
+    alpha: float,
+    error_rate: float,
+    error_ratio: float,
+    far_errors: float,
+    count_cost: float,
+    unit_cost: float,
+    budget: float | None,
+    by_value: bool,
+    keep: bool,
+    out: Path,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Compare stock records with photos: a verdict each, bins to count.
+
+    RECORDS is a CSV or XLSX file with a line for each bin, or for each item in it; PHOTOS are files, folders, quoted
+    globs and s3:// URLs. A bin's photo is the one that its record names, or else the one called as the bin is.
+
+    The verdicts: verified (only under a certificate for records of that size), suspect (counting the bin is worth more
+    than it costs), not_assessable (no photo, a flagged one, or one that is not sure enough), stale (record and photo are
+    of different times). With --json each record is a line {"bin_id", "expected", "count", "p_record", "verdict",
+    "reason"} and more.
+
+    The result is the folder OUT with index.html, verdicts.csv, exceptions.csv, tasks.csv (the bins to count, in walking
+    order within --budget) and problems.csv; and, unless --no-keep, the audit in the ledger, which binsight audit
+    verify-log proves. Ends non-zero where rows could not be used or photos not be read; the rest is done.
+    """
+    require_extra("audit", "auditing")
+    from binsight.audit.command import run_audit
+
+    done = run_audit(
+        records,
+        photos_of(photos, given),
+        replace(
+            terms_of(given),
+            max_gap_hours=max_gap,
+            movements=movements,
+            certificate=certificate,
+            alpha=alpha,
+            error_rate=error_rate,
+            error_ratio=error_ratio,
+            far_errors=far_errors,
+            count_cost=count_cost,
+            unit_cost=unit_cost,
+            budget_minutes=budget,
+            by_value=by_value,
+        ),
+        out,
+        by=who() if keep else None,
+        tell=print_json if as_json else None,
+    )
+    if not as_json:
+        for sentence in done.sentences():
+            click.echo(sentence)
+        click.echo(f"the report: {out / 'index.html'}")
+    if not done.is_whole:
+        click.echo(
+            f"error: {done.num_problems:,} problems with rows ({out / 'problems.csv'}) and {done.tally.num_failed:,} "
+            f"photos that could not be counted ({out / 'exceptions.csv'})",
+            err=True,
+        )
+        sys.exit(1)
