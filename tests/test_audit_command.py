@@ -159,6 +159,15 @@ def test_the_ledger_keeps_the_audit_and_proves_it(
     assert "lines 1 to 6 of audit" in str(broken.exception)
 
 
+def test_a_photo_that_a_record_names_goes_before_one_that_is_called_like_its_bin(tmp_path: Path, run: Run) -> None:
+    counts = tmp_path / "counts.jsonl"
+    counts.write_text(json.dumps({"photo": "B.jpg", "probs": [0.1, 0.5, 0.4, *[0.0] * 18]}) + "\n")
+    file = a_file(tmp_path, "B,2,", "C,2,B.jpg", header="bin_id,expected_qty,photo")
+    called, named = lines_of(run(file, "--estimates", counts, "--out", tmp_path / "out", "--json"))
+    assert called["reason"] == "the photo B.jpg is bin C's already; a photo shows one bin"
+    assert named["photo"] == "B.jpg"
+
+
 def test_an_audit_that_is_not_to_be_kept_is_not(tmp_path: Path, photos: Path, run: Run) -> None:
     run(records(tmp_path), photos, "--out", tmp_path / "out", "--no-keep")
     assert lines_of(run("verify-log", "--json"))[0]["num_entries"] == 0

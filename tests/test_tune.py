@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,6 @@ import pytest
 from click.testing import CliRunner, Result
 from optuna.trial import TrialState
 from tests.dataset_support import real_dataset
-from tests.postgres_server import running_postgres
 
 from binsight.cli import cli
 from binsight.dataset.manifest import Dataset
@@ -163,12 +162,6 @@ def wait_for(what: Callable[[], bool]) -> None:
     while not what() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert what()
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
-        yield url
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
