@@ -7,8 +7,10 @@ from itertools import islice
 from typing import Any
 
 from binsight.audit.lines import AuditLine
+from binsight.audit.plan import Task as Planned
+from binsight.audit.tasks import make_tasks
 from binsight.records import CountEstimate, StockRecord
-from binsight.storage.ledger import Audit, AuditLineRow, Audits
+from binsight.storage.ledger import Audit, AuditLineRow, Audits, Ledger
 
 TOGETHER = 1000
 """Lines of one transaction: what a killed audit may lose at most, and what one digest in the journal proves."""
@@ -17,24 +19,30 @@ TOGETHER = 1000
 class Keeper:
     """Keeps an audit's lines in the ledger; without one it only hands them on."""
 
-    def __init__(self, audits: Audits | None = None, audit: Audit | None = None) -> None:
-        self._audits, self.audit = audits, audit
+    def __init__(self, ledger: Ledger | None = None, audit: Audit | None = None) -> None:
+        self._ledger, self.audit = ledger, audit
 
     def kept(self, lines: Iterable[AuditLine]) -> Iterator[AuditLine]:
         """The lines as they come, each handed on once it is in the ledger for good."""
-        if self._audits is None or self.audit is None:
+        if self._ledger is None or self.audit is None:
             yield from lines
             return
-        lines, place = iter(lines), 0
+        audits, lines, place = Audits(self._ledger), iter(lines), 0
         while together := list(islice(lines, TOGETHER)):
-            self._audits.add(self.audit, [row_of(line, place + number) for number, line in enumerate(together, 1)])
+            audits.add(self.audit, [row_of(line, place + number) for number, line in enumerate(together, 1)])
             place += len(together)
             yield from together
 
     def end(self, tally: Mapping[str, Any]) -> None:
         """Say that these were all, and what they came to."""
-        if self._audits is not None and self.audit is not None:
-            self._audits.end(self.audit, tally)
+        if self._ledger is not None and self.audit is not None:
+            Audits(self._ledger).end(self.audit, tally)
+
+    def give_out(self, planned: Iterable[Planned]) -> int:
+        """Make tasks of the plan; how many."""
+        if self._ledger is None or self.audit is None:
+            return 0
+        return make_tasks(self._ledger, self.audit, planned, by=self.audit.begun_by)
 
 
 def row_of(line: AuditLine, place: int) -> AuditLineRow:

@@ -59,6 +59,7 @@ HOURS_OR_MINUTES = Finite(min=0)
 )
 @click.option("--by-value", is_flag=True, help="Rank bins by the value that counts correct, not by units.")
 @click.option("--keep/--no-keep", default=True, show_default=True, help="Keep the audit in the ledger.")
+@click.option("--tasks", "give_out", is_flag=True, help="Give the bins to count out as tasks, on the console.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("audit"), show_default=True, help="Its folder."
 )
@@ -78,6 +79,7 @@ def run(
     budget: float | None,
     by_value: bool,
     keep: bool,
+    give_out: bool,
     out: Path,
     as_json: bool,
     **given: Any,
@@ -115,6 +117,7 @@ def run(
             unit_cost=unit_cost,
             budget_minutes=budget,
             by_value=by_value,
+            give_out=give_out,
         ),
         out,
         by=who() if keep else None,

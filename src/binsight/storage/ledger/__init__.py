@@ -3,11 +3,23 @@
 from binsight.storage.ledger.api_keys import ApiKeys
 from binsight.storage.ledger.audits import Audit, AuditLineRow, Audits
 from binsight.storage.ledger.captures import CaptureRow, CaptureRows
+from binsight.storage.ledger.counts import Counted, Counts, Follows
 from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.journal import Entry, Journal, Proof
+from binsight.storage.ledger.leases import BIN, PHOTO, Lease, Leases
 from binsight.storage.ledger.models import AliasMove, Models, ModelVersion, Pointed
+from binsight.storage.ledger.people import ADMIN, APPROVER, COUNTER, ROLES, People, Sessions, User
+from binsight.storage.ledger.policies import Policies, PolicyRow
+from binsight.storage.ledger.proof import prove
+from binsight.storage.ledger.tasks import CountRow, Detail, NewTask, Task, TaskRows
 
 __all__ = [
+    "ADMIN",
+    "APPROVER",
+    "BIN",
+    "COUNTER",
+    "PHOTO",
+    "ROLES",
     "AliasMove",
     "ApiKeys",
     "Audit",
@@ -15,11 +27,27 @@ __all__ = [
     "Audits",
     "CaptureRow",
     "CaptureRows",
+    "CountRow",
+    "Counted",
+    "Counts",
+    "Detail",
     "Entry",
+    "Follows",
     "Journal",
+    "Lease",
+    "Leases",
     "Ledger",
     "ModelVersion",
     "Models",
+    "NewTask",
+    "People",
     "Pointed",
+    "Policies",
+    "PolicyRow",
     "Proof",
+    "Sessions",
+    "Task",
+    "TaskRows",
+    "User",
+    "prove",
 ]

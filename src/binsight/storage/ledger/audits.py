@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from binsight.errors import MissingObject
 from binsight.storage.ledger.database import Ledger
-from binsight.storage.ledger.journal import Journal, Proof, append, digest
+from binsight.storage.ledger.journal import Journal, append, digest, digest_of_rows
 from binsight.storage.ledger.tables import audit_lines, audits
 
 _PAGE = 1000
@@ -75,7 +75,7 @@ class Audits:
     def add(self, audit: Audit, lines: Sequence[AuditLineRow]) -> None:
         """Keep lines, all of them or none, and their digest in the journal."""
         rows = list(map(_fields, lines))
-        body = {"first": lines[0].place, "last": lines[-1].place, "sha256": _digest(rows)}
+        body = {"first": lines[0].place, "last": lines[-1].place, "sha256": digest_of_rows(rows)}
         with self._ledger.writing() as connection:
             connection.execute(sa.insert(audit_lines), [{"audit": audit.id, **row} for row in rows])
             append(connection, kind=LINES, subject=audit.id, body=body, by=audit.begun_by)
@@ -112,14 +112,8 @@ class Audits:
                 return
             first = page[-1].place + 1
 
-    def verify(self, *, head: str | None = None) -> Proof:
-        """Prove the journal, every line and audit whose digest stands in it, and that there are no others."""
-        proof = Journal(self._ledger).verify(head=head)
-        broken = proof.broken or self._broken()
-        return Proof(num_entries=proof.num_entries, head=proof.head, broken=broken)
-
-    def _broken(self) -> str | None:
-        """What does not agree with the journal, which holds."""
+    def broken(self) -> str | None:
+        """What of audits and lines does not agree with the journal, which holds, or stands in no entry of it."""
         journal, proven = Journal(self._ledger), dict[str, int]()
         for entry in journal.read(kind=BEGUN):
             begun = self._begun(entry.subject)
@@ -129,7 +123,7 @@ class Audits:
         for entry in journal.read(kind=LINES):
             first, last = entry.body["first"], entry.body["last"]
             rows = list(map(_fields, self.lines(entry.subject, first=first, last=last)))
-            if _digest(rows) != entry.body["sha256"]:
+            if digest_of_rows(rows) != entry.body["sha256"]:
                 return f"lines {first} to {last} of audit {entry.subject} are not those of entry {entry.seq}"
             proven[entry.subject] += len(rows)
         return self._put_in(proven)
@@ -155,10 +149,3 @@ class Audits:
 def _fields(line: AuditLineRow) -> dict[str, Any]:
     """As `asdict`, which copies deeply and takes ten times as long."""
     return {name: getattr(line, name) for name in AuditLineRow.__slots__}
-
-
-def _digest(rows: Sequence[Mapping[str, Any]]) -> str:
-    found = ""
-    for row in rows:
-        found = digest(found, row)
-    return found
