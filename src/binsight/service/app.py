@@ -96,7 +96,7 @@ def make_app(
     app.state.answering = app.state.lanes = app.state.watchman = app.state.failure = None
     app.state.following = app.state.shadow = None
     app.state.ends_at = None
-    app.state.on_failure = lambda: None
+    app.state.on_failure = app.state.on_ready = lambda: None
     app.state.demands_keys = chosen.access == "keys" if keys is None else keys
     app.state.known_keys, app.state.rates = None, Rates()
     app.state.capturer = None
@@ -132,10 +132,11 @@ def _capturer(chosen: Settings, metrics: Metrics) -> "Capturer":
 
 def _surround(app: FastAPI, chosen: Settings, metrics: Metrics) -> None:
     """What every request passes; the last added is the outermost."""
+    app.state.open_paths = {*OPEN_PATHS, *(["/metrics"] if chosen.open_metrics else [])}
     app.add_middleware(
         Access,
         known=(lambda: app.state.known_keys) if app.state.demands_keys else None,
-        open_paths=OPEN_PATHS | ({"/metrics"} if chosen.open_metrics else set()),
+        open_paths=app.state.open_paths,
         answer_error=_answer_error,
     )
     app.add_middleware(Around, metrics=metrics, traces=app.state.traces)
@@ -223,6 +224,7 @@ def _load(app: FastAPI) -> None:
     )
     state.watchman.start()
     log.info("%s is ready after %.1f s, %d lanes", lanes.served.name, time.monotonic() - started, lanes.num_lanes)
+    state.on_ready()
 
 
 def _known_keys(chosen: Settings) -> "KnownKeys":

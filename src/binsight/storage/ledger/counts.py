@@ -13,7 +13,7 @@ from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.journal import append, digest
 from binsight.storage.ledger.leases import OPEN, Lease, lease_of, new_lease
 from binsight.storage.ledger.tables import count_acts, counts, decisions, tasks
-from binsight.storage.ledger.tasks import CountRow, Detail, detail_of
+from binsight.storage.ledger.tasks import Detail, detail_of
 
 MADE, LATE, WITHDRAWN, SEEN, DECIDED = (
     "count.made", "count.late", "count.withdrawn", "count.seen", "task.decided",
@@ -44,6 +44,17 @@ class Counted:
     task: str
     counted: int
     was_there: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Last:
+    """A count as its maker may see it before its outcome. `seen`: that was seen, so that the count stands."""
+
+    token: str
+    counted: int
+    counted_at: str
+    bin_id: str
+    seen: bool
 
 
 class Counts:
@@ -192,14 +203,22 @@ class Counts:
             )
             _follow(connection, task_id, follows, DECIDED, {"id": row["id"], "sha256": digest("", row)}, name)
 
-    def last_of(self, user: str) -> CountRow | None:
+    def last_of(self, user: str) -> Last | None:
         """The count that this user made last and did not withdraw."""
-        withdrawn = sa.exists().where((count_acts.c.token == counts.c.token) & (count_acts.c.kind == _WITHDRAWN))
-        columns = [column for column in counts.c if column.name != "task"]
-        query = sa.select(*columns).where((counts.c.user == user) & ~withdrawn)
+        query = (
+            sa.select(
+                counts.c.token, counts.c.counted, counts.c.counted_at, tasks.c.bin_id, _acted(_SEEN).label("seen")
+            )
+            .join(tasks, tasks.c.id == counts.c.task)
+            .where((counts.c.user == user) & ~_acted(_WITHDRAWN))
+        )
         with self._ledger.reading() as connection:
             row = connection.execute(query.order_by(counts.c.counted_at.desc()).limit(1)).mappings().first()
-        return None if row is None else CountRow(**row)
+        return None if row is None else Last(**{**row, "seen": bool(row["seen"])})
+
+
+def _acted(kind: str) -> "sa.ColumnElement[bool]":
+    return sa.exists().where((count_acts.c.token == counts.c.token) & (count_acts.c.kind == kind))
 
 
 def _again(lease: Lease, before: int, counted: int) -> Counted:
