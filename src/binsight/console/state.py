@@ -14,6 +14,7 @@ from binsight.counting import Counter
 from binsight.decision.recounts import Policy
 from binsight.settings import Settings
 from binsight.storage.ledger import Counts, Detail, Follows, Leases, Ledger, People, Policies, Sessions, TaskRows
+from binsight.storage.ledger.search import Search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,10 @@ class Console:
     @property
     def counts(self) -> Counts:
         return Counts(self.ledger)
+
+    @property
+    def search(self) -> Search:
+        return Search(self.ledger)
 
     @property
     def policies(self) -> Policies:

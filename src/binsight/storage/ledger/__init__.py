@@ -1,7 +1,7 @@
 """The ledger: what must not be lost or changed, in SQLite or PostgreSQL. All SQL of Binsight is in here."""
 
 from binsight.storage.ledger.api_keys import ApiKeys
-from binsight.storage.ledger.audits import Audit, AuditLineRow, Audits
+from binsight.storage.ledger.audits import AisleRow, Audit, AuditLineRow, Audits, FoundBy
 from binsight.storage.ledger.captures import CaptureRow, CaptureRows
 from binsight.storage.ledger.counts import Counted, Counts, Follows
 from binsight.storage.ledger.database import Ledger
@@ -20,6 +20,7 @@ __all__ = [
     "COUNTER",
     "PHOTO",
     "ROLES",
+    "AisleRow",
     "AliasMove",
     "ApiKeys",
     "Audit",
@@ -33,6 +34,7 @@ __all__ = [
     "Detail",
     "Entry",
     "Follows",
+    "FoundBy",
     "Journal",
     "Lease",
     "Leases",

@@ -114,8 +114,26 @@ audit_lines = sa.Table(
     sa.Column("p_record", sa.Float),
     sa.Column("p_right", sa.Float, nullable=False),
     sa.Column("units_off", sa.Float, nullable=False),
-    sa.Index("audit_lines_by_error", "audit", "verdict", "units_off"),
+    sa.Column("site", sa.String(200)),
+    sa.Column("aisle", sa.String(200)),
+    sa.Column("value_off", sa.Float),
+    sa.Index("audit_lines_by_error", "audit", "verdict", "units_off", "place"),
+    sa.Index("audit_lines_by_value", "audit", "verdict", "value_off", "place"),
+    sa.Index("audit_lines_by_aisle", "audit", "site", "aisle", "verdict", "units_off", "place"),
+    sa.Index("audit_lines_by_exception", "audit", "exception", "units_off", "place"),
     sa.Index("audit_lines_by_bin", "bin_id", "audit"),
+)
+
+audit_aisles = sa.Table(
+    "audit_aisles",
+    metadata,
+    sa.Column("audit", sa.String(36), sa.ForeignKey("audits.id"), primary_key=True),
+    sa.Column("site", sa.String(200), primary_key=True),
+    sa.Column("aisle", sa.String(200), primary_key=True),
+    sa.Column("num_records", sa.BigInteger, nullable=False),
+    sa.Column("num_verified", sa.BigInteger, nullable=False),
+    sa.Column("num_suspect", sa.BigInteger, nullable=False),
+    sa.Column("units_off", sa.Float, nullable=False),
 )
 
 

@@ -180,7 +180,7 @@ def detail_of(connection: sa.Connection, task_id: str) -> Detail:
     if row is None:
         raise MissingObject(f"there is no task {task_id[:40]!r}; check its id")
     of = (audit_lines.c.audit == row.audit) & (audit_lines.c.place == row.place)
-    columns = [column for column in audit_lines.c if column.name != "audit"]
+    columns = [audit_lines.c[name] for name in AuditLineRow.__slots__]
     line = connection.execute(sa.select(*columns).where(of)).mappings().one()
     withdrawn = (
         sa.select(count_acts.c.token)
