@@ -11,7 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from binsight.console import bins, counting, deciding, exceptions, overview, settings_pages, signing_in
+from binsight.console import (
+    bins,
+    counting,
+    deciding,
+    exceptions,
+    models_pages,
+    overview,
+    settings_pages,
+    signing_in,
+)
 from binsight.console.access import SignIn
 from binsight.console.headers import Headers
 from binsight.console.pages import error_page, to
@@ -37,7 +46,7 @@ def make_console(chosen: Settings, *, counter: "Callable[[], Counter | None]") -
     console = Console(settings=chosen, ledger=Ledger.open(chosen.ledger), counter=counter)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.console = console
-    for room in (signing_in, counting, overview, exceptions, bins, deciding, settings_pages):
+    for room in (signing_in, counting, overview, exceptions, bins, deciding, models_pages, settings_pages):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(SignIn, _sign_in)
