@@ -13,10 +13,9 @@ from binsight.console.access import Deciding, Submitted
 from binsight.console.evidence import shown_estimate
 from binsight.console.pages import page, to
 from binsight.console.state import Console, console_of
+from binsight.console.task_work import task_of_line
 from binsight.errors import BadInput
-from binsight.storage.ledger import NewTask
 from binsight.storage.ledger.search import BY_BIN, BY_UNITS, BY_VALUE, Asked, FoundLine
-from binsight.storage.ledger.tasks import ASKED
 
 router = APIRouter()
 TheConsole = Annotated[Console, Depends(console_of)]
@@ -79,24 +78,13 @@ def give_out(request: Request, form: Submitted, user: Deciding, console: TheCons
     if not chosen:
         raise BadInput("no bin is chosen; tick those that are to be counted")
     found = (console.search.line(audit, int(place)) for place in chosen[:1000])
-    new = [_task(one) for one in found if one is not None and one.task is None]
+    new = [task_of_line(one) for one in found if one is not None and one.task is None]
     number = console.tasks.create(audit, new, by=user.name) if new else 0
     note = f"{number} given out as tasks" + (
         f", {len(chosen) - number} had one already." if number < len(chosen) else "."
     )
     back = form.get("back", "")
     return to(request, f"/exceptions?{back}" if back.isprintable() else "/exceptions", note=note)
-
-
-def _task(one: FoundLine) -> NewTask:
-    return NewTask(
-        place=one.line.place,
-        origin=ASKED,
-        site=one.site or "",
-        aisle=one.aisle or "",
-        bin_id=one.line.bin_id,
-        from_photo=one.line.photo is not None,
-    )
 
 
 def _numbers(tally: Mapping[str, Any]) -> dict[str, int]:

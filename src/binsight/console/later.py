@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from binsight.console import rest
 from binsight.errors import BinsightError
 from binsight.service.access import CONSOLE
 from binsight.settings import Settings
@@ -22,9 +23,9 @@ log = logging.getLogger(__name__)
 
 
 def add_console(app: FastAPI, *, address: str) -> None:
-    """Mount the console in a service's app; it is opened once the service counts, or when it is first asked for.
+    """Mount the console in a service's app, and join its API for programs to the service's.
 
-    `address` is where people reach the service.
+    It is opened once the service counts, or when it is first asked for. `address` is where people reach the service.
     """
     state = app.state
 
@@ -35,6 +36,8 @@ def add_console(app: FastAPI, *, address: str) -> None:
     app.mount(CONSOLE, console, name="console")
     app.add_route("/", _to_console, include_in_schema=False)
     state.open_paths.add("/")
+    state.task_work = None
+    app.include_router(rest.router)
     state.on_ready = console.open_or_say
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import State
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -107,7 +108,7 @@ def make_app(
     metrics.gauge("binsight_ready", "1 while photos are taken.", lambda: _lanes(app, "is_ready"))
     for router in (sagemaker.router, integrators.router, drifting.router, inference_protocol.router):
         app.include_router(router)
-    for kind in (BinsightError, HTTPException, *LEFT, Exception):
+    for kind in (BinsightError, HTTPException, RequestValidationError, *LEFT, Exception):
         app.add_exception_handler(kind, _answer_error)
     _surround(app, chosen, metrics)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
@@ -268,6 +269,10 @@ async def _answer_error(request: Request, error: Exception) -> Response:
             request_id=request_id,
         )
         status, answer = error.status_code, ErrorAnswer(error=detail)
+    elif isinstance(error, RequestValidationError):
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:10])
+        _, answer = error_for(BadInput(f"the request is not as /docs has it ({wrong}); correct it"), request_id)
+        status = 422
     else:
         status, answer = error_for(error, request_id)
     request.app.state.metrics.errors.labels(answer.error.code).inc()

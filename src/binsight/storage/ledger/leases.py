@@ -66,6 +66,30 @@ class Leases:
                 held.append(_lease(connection, task, user, where, at, until))
         return sorted(held, key=lambda one: (one.task.rank, one.task.id))[:most]
 
+    def take(
+        self, task_id: str, *, token: str, user: str, where: str, seconds: float, now: datetime | None = None
+    ) -> None:
+        """Give this very task to this user under a token of the caller's; with one that is there, nothing is done.
+
+        Raises `MissingObject` for no such task, `ChangedMeanwhile` where it waits for nobody's count, or not for his, or
+        somebody else has it.
+        """
+        at = now or datetime.now(UTC)
+        with self._ledger.writing() as connection:
+            row = connection.execute(sa.select(tasks).where(tasks.c.id == task_id).with_for_update()).first()
+            if row is None:
+                raise MissingObject(f"there is no task {task_id[:40]!r}; check its id")
+            if connection.execute(sa.select(leases.c.token).where(leases.c.token == token)).first() is not None:
+                return
+            has_counted = sa.select(counts.c.token).where(_counted_by(user) & (counts.c.task == task_id))
+            if row.state not in OPEN or connection.execute(has_counted).first() is not None:
+                raise ChangedMeanwhile(
+                    f"bin {row.bin_id} does not wait for this person's count: it is {row.state}; see the task"
+                )
+            if row.lease is not None and row.leased_until > _stamp(at):
+                raise ChangedMeanwhile(f"somebody counts bin {row.bin_id} at this moment; try again later")
+            _lease(connection, task_of(row), user, where, at, _stamp(at + timedelta(seconds=seconds)), token)
+
     def renew(self, user: str, *, seconds: float, now: datetime | None = None) -> int:
         """A sign of life: all that this user has stays his for so long again; how many that are."""
         at = now or datetime.now(UTC)
@@ -136,8 +160,10 @@ def new_lease(
     return _lease(connection, task, user, where, at, _stamp(at + timedelta(seconds=seconds)))
 
 
-def _lease(connection: sa.Connection, task: Task, user: str, where: str, at: datetime, until: str) -> Lease:
-    token = str(uuid.uuid4())
+def _lease(
+    connection: sa.Connection, task: Task, user: str, where: str, at: datetime, until: str, token: str = ""
+) -> Lease:
+    token = token or str(uuid.uuid4())
     row = {"token": token, "task": task.id, "user": user, "where": where, "leased_at": _stamp(at)}
     connection.execute(sa.insert(leases).values(row))
     pointed = sa.update(tasks).where(tasks.c.id == task.id).values(lease=token, leased_until=until)
