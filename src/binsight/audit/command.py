@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from binsight.audit.captured import captured_photos
 from binsight.audit.certifying import (
     Counted,
     InForce,
@@ -25,13 +26,14 @@ from binsight.audit.certifying import (
     counts_as_records,
     write_certificate,
 )
+from binsight.audit.estimates import read_estimates
 from binsight.audit.intake import Records, read_records
 from binsight.audit.keep import Keeper
 from binsight.audit.lines import AuditLine, Judging
 from binsight.audit.mapping import Mapping, load_mapping
 from binsight.audit.movements import read_movements
 from binsight.audit.outcome import VERDICTS, Done, write_outcome
-from binsight.audit.photos import LABEL, NAME, PhotoIndex, read_estimates
+from binsight.audit.photos import LABEL, NAME, PhotoIndex
 from binsight.audit.plan import plan_counts
 from binsight.audit.report import Thumbnails
 from binsight.audit.run import Freshness, Movement, Read, audited
@@ -56,6 +58,7 @@ class Photos:
 
     arguments: Sequence[str]
     estimates: Path | None = None
+    captured: bool = False
     by_label: bool = False
     check_labels: bool = False
     endpoint_url: str | None = None
@@ -146,7 +149,7 @@ def run_audit(
             model=counter.bundle.name,
             problems=opened.records.problems,
             unused=opened.index.unused(),
-            thumbnails=Thumbnails(opened.read if photos.arguments else None),
+            thumbnails=Thumbnails(opened.read if photos.arguments or photos.captured else None),
         )
     return done
 
@@ -186,8 +189,8 @@ def opened_lines(
     records: Path, mapping: Mapping, photos: Photos, terms: Terms, counter: Counter, by: Judging
 ) -> Iterator[Opened]:
     """Read the records, index the photos, and judge one by the other as the lines are taken."""
-    if not photos.arguments and photos.estimates is None:
-        raise BadInput("an audit needs photos, or --estimates of them; name a folder of photos")
+    if not photos.arguments and photos.estimates is None and not photos.captured:
+        raise BadInput("an audit needs photos, or --estimates of them, or --captured ones; name a folder of photos")
     gap = None if terms.max_gap_hours is None else timedelta(hours=min(terms.max_gap_hours, _MOST_HOURS))
     read = photo_reader(endpoint_url=photos.endpoint_url, anonymous=photos.anonymous)
     with (
@@ -259,6 +262,8 @@ def _fill(index: PhotoIndex, photos: Photos, counter: Counter) -> None:
     """Index what was counted already, and else the photos' names; by label all are counted, to read it."""
     if photos.estimates is not None:
         index.add_results(read_estimates(photos.estimates, num_counts=counter.bundle.spec.num_counts))
+    if photos.captured:
+        index.add_captured(captured_photos(settings(), model=counter.bundle.name))
     for argument in photos.arguments:  # a file that is not there is not looked for before it is counted
         if "://" not in argument and not glob.has_magic(argument) and not Path(argument).exists():
             raise MissingObject(f"{argument} is not there; check the path to the photos")
