@@ -238,6 +238,8 @@ def test_one_that_is_too_old_verifies_nothing(site: Site) -> None:
     made = json.loads(site.certificate.read_text())
     made["made_at"] = (datetime.now(UTC) - timedelta(days=91)).isoformat(timespec="seconds")
     site.certificate.write_text(json.dumps(made))
+    unkept, _ = site.audit("unkept", "--no-keep")
+    assert (unkept["num_verified"], site.acts(SUSPENDED)) == (0, []), "an audit that is not kept changes nothing"
     aged, result = site.audit("a")
     assert aged["num_verified"] == 0
     assert "aged: it is 91 days old, and holds for 90 days" in result.stdout

@@ -64,7 +64,7 @@ def run_audit(
     counter = Counter.load(terms.model or default_bundle())
     in_force = certificate_in_force(counter, terms.certificate)
     judging, drawing, seen = (
-        _judging(in_force, terms),
+        judging_of(in_force, terms),
         Drawing(share=terms.share, of_all=terms.draw_all),
         SeenPhotos(),
     )
@@ -178,7 +178,8 @@ def _reference(bundle: Bundle) -> Reference | None:
     return None if text is None else read_reference(text, name=f"{bundle.folder}/{REFERENCE_NAME}")
 
 
-def _judging(in_force: InForce | None, terms: Terms) -> Judging:
+def judging_of(in_force: InForce | None, terms: Terms) -> Judging:
+    """What records are judged by. Raises `BadInput` for a term that is none."""
     try:
         return Judging(
             certificate=None if in_force is None else in_force.at(terms.alpha),

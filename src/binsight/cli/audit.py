@@ -9,6 +9,10 @@ from binsight.errors import GateFailed
 RUN = "run"
 COMMANDS = {
     RUN: ("binsight.cli.audit_run:run", "Compare stock records with photos: a verdict each, bins to count."),
+    "backtest": (
+        "binsight.cli.audit_backtest:backtest",
+        "Say what auditing would have been worth, from past records, photos and counts.",
+    ),
     "certify": (
         "binsight.cli.audit_certify:certify",
         "Certify what may be verified, from bins that people counted.",
