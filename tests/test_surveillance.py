@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from binsight.decision.belief import RecordErrors
+from binsight.decision.certificate import Band
 from binsight.decision.lots import Lots, draw, lot
 from binsight.decision.surveillance import (
     DELTA,
     MAX_AGE,
     DrawnCount,
     evidence,
+    expected_wrong,
     implied_bound,
     live_shares,
     state_of,
@@ -73,14 +76,30 @@ def test_the_implied_bound_is_what_bayes_rule_makes_of_the_certified_one(
     accepted = alpha * share  # whatever a certificate that holds may accept
     verified = accepted * rate + coverage * (1 - rate)
     num = 10**9
-    bound = implied_bound(alpha, rate, num, round(verified * num))
+    bound = implied_bound(alpha, rate * num, round(verified * num))
     assert accepted * rate / verified <= bound * (1 + 1e-6)
 
 
 def test_the_bound_of_nothing_verified_is_none() -> None:
     with pytest.raises(ValueError, match="num_verified"):
-        implied_bound(0.05, 0.05, 10, 0)
-    assert implied_bound(0.5, 0.5, 100, 1) == 1
+        implied_bound(0.05, 1, 0)
+    assert implied_bound(0.5, 50, 1) == 1
+
+
+def test_records_of_rare_counts_beside_frequent_ones_are_wrong_more_often() -> None:
+    rng = np.random.default_rng(7)
+    errors = RecordErrors(rate=0.05, ratio=1e-6, far=0)
+    counts = rng.choice([0, 1, 2, 3], p=[0.02, 0.4, 0.38, 0.2], size=400_000)
+    moved = np.where(rng.random(len(counts)) < 0.5, 1, -1)
+    moved[counts == 0] = 1  # no record is below 0
+    recorded = np.where(rng.random(len(counts)) < 0.05, counts + moved, counts)
+    histogram = Counter(recorded.tolist())
+    for band in (Band(0, 0), Band(1, 1), Band(2, 3)):
+        within = (recorded >= band.low) & (recorded <= band.high)
+        wrong = int((within & (recorded != counts)).sum())
+        assert expected_wrong(histogram, band, errors) == pytest.approx(wrong, rel=0.2)
+    zeros = recorded == 0
+    assert (counts[zeros] != 0).mean() > 0.3, "and not one in twenty"
 
 
 def test_a_certificate_that_holds_is_hardly_ever_suspended_however_often_one_looks() -> None:

@@ -93,7 +93,7 @@ def run_audit(
             if watch is not None and in_force is not None:
                 drift = seen.drift_from(reference_for(in_force, _reference(counter.bundle)))
                 outlook = watch.end(
-                    audit=audit, drawing=drawing, rate=terms.error_rate, alpha=terms.alpha, plan=plan, drift=drift
+                    audit=audit, drawing=drawing, errors=judging.errors, alpha=terms.alpha, plan=plan, drift=drift
                 )
             keeper.end(tally.as_json())
             done = Done(

@@ -18,11 +18,13 @@ from binsight.audit.lines import STALE, VERIFIED, AuditLine, Judging
 from binsight.audit.plan import BinName, Plan
 from binsight.audit.seen import SeenPhotos, drift_json
 from binsight.audit.standing import Standing, moment, reasons_json, standing_of
+from binsight.decision.belief import RecordErrors
+from binsight.decision.certificate import Band, band_name
 from binsight.decision.decide import band_for
 from binsight.decision.drift import Drift
 from binsight.decision.lots import KEY_BYTES, SHARE, Lots
 from binsight.decision.reference import Reference
-from binsight.decision.surveillance import Reason, implied_bound
+from binsight.decision.surveillance import Reason, expected_wrong, implied_bound
 from binsight.storage.ledger import Certificates
 from binsight.storage.ledger.certificates import AUDITED, SUSPENDED, USED
 
@@ -87,7 +89,8 @@ class Watch:
             self.standing.began = moment(made_at)
         found = self.standing.state(datetime.now(UTC), max_age=max_age).reasons
         self.withheld: tuple[Reason, ...] = self.standing.reasons or found
-        self._bands: dict[str, Counter[str]] = {}
+        self._bands: dict[Band, Counter[str]] = {}
+        self._recorded: Counter[int] = Counter()
         self._lots: Lots[tuple[BinName, str]] | None = None
         self._num_lines = self._num_verified = self._num_stale = 0
 
@@ -120,7 +123,14 @@ class Watch:
         return [name for name, _ in self._lots.drawn.values()] if self._lots and self._by else []
 
     def end(
-        self, *, audit: str | None, drawing: Drawing, rate: float, alpha: float, plan: Plan, drift: Drift | str
+        self,
+        *,
+        audit: str | None,
+        drawing: Drawing,
+        errors: RecordErrors,
+        alpha: float,
+        plan: Plan,
+        drift: Drift | str,
     ) -> Outlook:
         """Keep what this audit drew and saw, and suspend the certificate for the next ones where its photos drift."""
         told, found = drift_json(drift), self.withheld
@@ -135,7 +145,7 @@ class Watch:
                 "of": drawing.of,
                 "probability": lots.probability,
                 "drawn": [[place, band] for place, (_, band) in sorted(lots.drawn.items())],
-                "bands": self._bands_json(alpha, rate),
+                "bands": self._bands_json(alpha, errors),
                 "num_records": self._num_lines,
                 "num_verified": self._num_verified,
                 "num_stale": self._num_stale,
@@ -162,24 +172,27 @@ class Watch:
         self._num_verified += line.word == VERIFIED
         self._num_stale += line.word == STALE
         band = band_for(by.certificate, line.record.expected, by.alpha) if by.certificate else None
+        self._recorded[line.record.expected] += line.p_record is not None
         if band is None or band.threshold is None or line.p_record is None:
             return ""
-        numbers = self._bands.setdefault(band.name, Counter())
+        numbers = self._bands.setdefault(Band(band.low, band.high), Counter())
         numbers["records"] += 1
         numbers["verified"] += line.word == VERIFIED
         return band.name
 
-    def _bands_json(self, alpha: float, rate: float) -> dict[str, dict[str, float]]:
+    def _bands_json(self, alpha: float, errors: RecordErrors) -> dict[str, dict[str, float]]:
         """By band what was seen, and what share of the verified the certificate allows to be wrong."""
-        return {
-            name: {
-                "records": numbers["records"],
-                "verified": numbers["verified"],
-                "bound": implied_bound(alpha, rate, numbers["records"], numbers["verified"]),
-            }
-            for name, numbers in self._bands.items()
-            if numbers["verified"]
-        }
+        found = {}
+        for band, numbers in self._bands.items():
+            if numbers["verified"]:
+                wrong = expected_wrong(self._recorded, band, errors)
+                found[band_name(*band)] = {
+                    "records": numbers["records"],
+                    "verified": numbers["verified"],
+                    "expected_wrong": round(wrong, 6),
+                    "bound": implied_bound(alpha, wrong, numbers["verified"]),
+                }
+        return found
 
 
 def reference_for(in_force: InForce, of_bundle: Reference | None) -> Reference | None:

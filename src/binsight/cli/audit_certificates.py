@@ -129,7 +129,7 @@ def spot_check(counts: Path, audit: str, mapping: str, as_json: bool) -> None:
                 "num_new": found.num_new,
                 "num_open": found.num_open,
                 "num_unknown": found.num_unknown,
-                "evidence": round(found.evidence, 3),
+                "evidence": round(min(found.evidence, 1e6), 3),
                 "live": [_share(one) for one in found.shares],
                 "suspended": [one.sentence for one in found.suspended],
                 "accuracy": None
@@ -183,7 +183,7 @@ def _described(standing: "Standing", max_age: float) -> dict[str, Any]:
         else "first use",
         "num_audits": standing.num_audits,
         "num_drawn": standing.num_drawn,
-        "evidence": round(state.evidence, 3),
+        "evidence": round(min(state.evidence, 1e6), 3),
         "live": [_share(one) for one in live_shares(standing.counts)],
         "drift": standing.drift,
     }

@@ -1,22 +1,29 @@
 """Whether a certificate still holds, by what people find in verified records that were drawn by lot: pure functions.
 
-*What is certified, and what can be seen.* A certificate bounds a = P(verified | record wrong) by alpha, for records that
-are one off. Nobody sees a at work, since nobody knows which records are wrong. What people who count verified bins see is
-m = P(record wrong | verified). Bayes' rule ties the two: where a share r of a band's records is wrong and c = P(verified
-| record right),
+*What is certified, and what can be seen.* A certificate bounds a = P(verified | record wrong) by alpha in each band of
+recorded counts, for records that are one off. Nobody sees a at work, since nobody knows which records are wrong. What
+people who count verified bins see is m = P(record wrong | verified). Bayes' rule ties the two: where a share r of a
+band's records is wrong, and c = P(verified | record right),
 
     m = a·r / v,   v = P(verified) = a·r + c·(1 - r),   so that   a ≤ alpha  ⟹  m ≤ alpha·r / v.
 
-v is seen in every audit: of N records of the band M were verified. So what is tested is
+v is seen in every audit: of N records of the band that had a photo M were verified, and r·N = W of them are wrong. So
+what is tested is
 
-    H0: m ≤ bound = alpha · r · N / M       (`implied_bound`)
+    H0: m ≤ bound = alpha · W / M       (`implied_bound`)
 
-with r as the audit was told (`--error-rate`). In terms of the certificate's own coverage c this is alpha·r / (alpha·r +
-c·(1-r)) for photos like those certified on; N/M also holds where fewer right records are verified. It rests on r: a
-rejected H0 says that the certificate fails *or* that more records are wrong than was said. Either way more of the
-verified are wrong than was promised, and nothing should be verified until somebody has found out which. Records that are
-wrong by more than one count as wrong here, though nothing is certified about them; and so does a person who miscounts, so
-that a count that differs should be made again by another person before it is given here.
+In terms of the certificate's own coverage c the bound is alpha·r / (alpha·r + c·(1-r)) for photos like those certified on;
+W / M also holds where fewer right records are verified.
+
+W is not the same share of every band. Where one bin in fifty is empty and one in ten holds one item, records of 0 are wrong
+far more often than others, since most of what is wrongly recorded as 0 holds 1. So W is what the error model makes of
+the counts recorded (`expected_wrong`): the same prior that verdicts are made with, with the error rate that the audit was
+told.
+
+It rests on that prior: a rejected H0 says that the certificate fails *or* that more records are wrong than was said. Either
+way more of the verified are wrong than was promised, and nothing should be verified until somebody has found out which.
+Records that are wrong by more than one count as wrong here, though nothing is certified about them; and so does a person
+who miscounts, so that a count that differs should be made again by another person before it is given here.
 
 *The test.* Counts keep coming, and an interval for a fixed number of them, looked at after each, is left by chance sooner
 or later. So the evidence is a wealth that starts at 1 and bets on each count in turn (Waudby-Smith and Ramdas, Estimating
@@ -31,7 +38,8 @@ bets on all bands together and half on each by itself: means of such wealths are
 Statistics 2021), so that one failing band is found without a price for looking at all.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
@@ -39,6 +47,8 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from binsight.decision.belief import RecordErrors
+from binsight.decision.certificate import Band
 from binsight.decision.resample import CONFIDENCE, Interval
 
 Floats = npt.NDArray[np.float64]
@@ -107,14 +117,27 @@ class Drifting(Protocol):
     def sentence(self) -> str: ...
 
 
-def implied_bound(alpha: float, error_rate: float, num_records: int, num_verified: int) -> float:
-    """The share of verified records of a band that may be wrong while the certificate holds: alpha · r · N / M, at most 1.
+def expected_wrong(recorded: Mapping[int, int], band: Band, errors: RecordErrors) -> float:
+    """How many records of the band are wrong by the prior, where so many bins are recorded with each count.
 
-    Raises `ValueError` where nothing was verified, or more than there is.
+    The counts recorded stand for the true ones, from which they differ by the few that are wrong.
     """
-    if not 0 < num_verified <= num_records:
-        raise ValueError(f"`0 < num_verified <= num_records` must hold, but got {num_verified} and {num_records}")
-    return min(1.0, alpha * error_rate * num_records / num_verified)
+    return math.fsum(
+        num * errors.likelihood(said, count)
+        for count, num in sorted(recorded.items())
+        for said in range(band.low, band.high + 1)
+        if said != count
+    )
+
+
+def implied_bound(alpha: float, num_wrong: float, num_verified: int) -> float:
+    """The share of verified records of a band that may be wrong while the certificate holds: alpha · W / M, at most 1.
+
+    Raises `ValueError` where nothing was verified.
+    """
+    if num_verified < 1:
+        raise ValueError(f"`num_verified >= 1` must hold, but got num_verified={num_verified}")
+    return min(1.0, alpha * num_wrong / num_verified)
 
 
 def evidence(counts: Sequence[DrawnCount]) -> Floats:
@@ -202,7 +225,8 @@ def _breached(counts: Sequence[DrawnCount], wealth: float) -> str:
     num_wrong, bound = sum(one.wrong for one in counts), float(np.mean([one.bound for one in counts]))
     return (
         f"of {len(counts):,} verified records that were drawn by lot and counted {num_wrong:,} are wrong "
-        f"({num_wrong / len(counts):.1%}), where it allows {bound:.1%} (evidence {wealth:,.0f}, of {1 / DELTA:.0f} needed)"
+        f"({num_wrong / len(counts):.1%}), where it allows {bound:.1%}; evidence {min(wealth, 1e6):,.0f}, "
+        f"of which {1 / DELTA:.0f} is enough"
     )
 
 
