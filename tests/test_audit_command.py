@@ -66,6 +66,8 @@ def test_every_record_gets_a_line_and_the_folder_says_it_all(tmp_path: Path, pho
         ]
     summary = json.loads((out / "audit.json").read_text())
     assert summary["num_records"] == len(COUNTS)
+    assert summary["certificate"]["in_force"] is True
+    assert summary["certificate"]["drift"]["sentence"] == "6 photos were counted; drift is told from 100 on"
     assert summary["num_unused_photos"] == summary["num_problems"] == 0
     assert "Stock records against photos" in (out / "index.html").read_text()
     with (out / "tasks.csv").open(newline="") as file:

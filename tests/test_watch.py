@@ -188,6 +188,9 @@ def test_wrong_counts_suspend_it_and_the_next_audit_verifies_nothing_and_says_so
     assert "Nothing is verified: certificate" in page
     line = json.loads((site.folder / "b" / "verdicts.jsonl").read_text().splitlines()[0])
     assert line["reason"] == "the certificate is suspended (breached)"
+    ledger = Ledger.open(site.ledger_url)
+    assert [one["why"] for one in Audits(ledger).read(str(second["audit"])).terms["withheld"]] == ["breached"]
+    ledger.close()
     unkept, _ = site.audit("c", "--no-keep")
     assert unkept["num_verified"] == 0, "the ledger is asked even where it is not to keep the audit"
     assert site.run("verify-log").exit_code == 0

@@ -30,6 +30,7 @@ from binsight.audit.outcome import VERDICTS, Done, write_outcome
 from binsight.audit.plan import plan_counts
 from binsight.audit.report import Thumbnails
 from binsight.audit.seen import SeenPhotos
+from binsight.audit.standing import reasons_json
 from binsight.audit.tally import Tally
 from binsight.audit.watch import Drawing, Outlook, Watch, reference_for, watching
 from binsight.counting import Counter, default_bundle
@@ -74,7 +75,9 @@ def run_audit(
         watch = None if in_force is None else _watch(ledger, in_force, terms, counter.bundle.name, by)
         judging = judging if watch is None else watch.judging(judging)
         with opened_lines(records, mapping, photos, terms, counter, judging, seen=seen) as opened:
-            keeper = _keeper(ledger, counter, in_force, terms, drawing, records, by)
+            withheld = [] if watch is None else reasons_json(watch.withheld)
+            told = terms.judged_by() | {"draw": drawing.as_terms(), "withheld": withheld}
+            keeper = _keeper(ledger, counter, in_force, told, records, by)
             lines = opened.lines if photos.estimates is None else watching(seen, opened.lines)
             lines, audit = keeper.kept(lines), "" if keeper.audit is None else keeper.audit.id
             if watch is not None:
@@ -149,8 +152,7 @@ def _keeper(
     ledger: Ledger,
     counter: Counter,
     in_force: InForce | None,
-    terms: Terms,
-    drawing: Drawing,
+    told: dict[str, Any],
     records: Path,
     by: str | None,
 ) -> Keeper:
@@ -158,11 +160,10 @@ def _keeper(
     if by is None:
         return Keeper()
     audits = Audits(ledger)
-    told = {"records": records.name, "records_sha256": file_digest(records), "draw": drawing.as_terms()}
     audit = audits.begin(
         model=counter.bundle.name,
         certificate_sha256=None if in_force is None else in_force.sha256,
-        terms=terms.judged_by() | told,
+        terms=told | {"records": records.name, "records_sha256": file_digest(records)},
         by=by,
     )
     return Keeper(audits, audit)

@@ -49,7 +49,10 @@ def certificates(max_age: float, as_json: bool) -> None:
         from binsight.storage.ledger import Certificates
 
         acts = Certificates(ledger)
-        for sha256 in acts.used():
+        used = acts.used()
+        if not used and not as_json:
+            click.echo("no audit in this ledger has used a certificate yet")
+        for sha256 in used:
             shown = _described(standing_of(sha256, acts.acts(sha256)), max_age)
             if as_json:
                 print_json(shown)
