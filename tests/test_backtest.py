@@ -95,11 +95,11 @@ def test_without_a_budget_it_is_a_tenth_of_all_labour() -> None:
 
 def test_the_lift_has_an_interval_that_covers_it() -> None:
     rng = np.random.default_rng(5)
-    covered, runs = 0, 60
+    covered, runs = 0, 30
     true = 0.3 / (0.1 * 0.3 + 0.9 * 0.05)  # a tenth is marked; of these 30% are one off, of others 5%
     for _ in range(runs):
-        marked = rng.random(600) < 0.1
-        off = rng.random(600) < np.where(marked, 0.3, 0.05)
+        marked = rng.random(400) < 0.1
+        off = rng.random(400) < np.where(marked, 0.3, 0.05)
         bins = [
             a_bin(i, "not_assessable", int(o), gain=float(m))
             for i, (m, o) in enumerate(zip(marked, off, strict=True))
@@ -107,7 +107,7 @@ def test_the_lift_has_an_interval_that_covers_it() -> None:
         interval = outcome(bins, budget=10.0 * marked.sum()).efforts[1].lift_interval
         assert interval is not None
         covered += interval.low <= true <= interval.high
-    assert covered >= 0.85 * runs
+    assert covered >= 0.8 * runs
 
 
 def test_a_claim_is_contradicted_only_where_the_whole_interval_lies_above_it() -> None:
@@ -199,6 +199,22 @@ def test_bins_that_do_not_fit_are_named_and_the_rest_is_done(
     assert "199 of 400 records were counted" in result.stdout
     counts.write_text("bin_id,counted_qty\nX,1\n")
     assert isinstance(run(world, counts, tmp_path / "none").exception, BadInput)
+
+
+def test_bins_that_moved_between_record_and_photo_are_left_out(
+    tmp_path: Path, world: Path, places: dict[str, str]
+) -> None:
+    records, moved = tmp_path / "records.csv", tmp_path / "moved.csv"
+    header, *rows = (world / "records.csv").read_text().splitlines()
+    dated = [f"{row},2026-11-01 08:00,2026-11-01 12:00" for row in rows]
+    records.write_text("\n".join([f"{header},record_as_of,photo_taken_at", *dated]) + "\n")
+    moved.write_text("bin_id,moved_at\nB0000,2026-11-01 10:00\nB0001,2026-11-01 13:00\n")
+    given = (records, world / "counts.csv", "--estimates", world / "estimates.jsonl", "--movements", moved)
+    result = CliRunner().invoke(
+        cli, ["audit", "backtest", *map(str, given), "--out", str(tmp_path / "out"), "--json"]
+    )
+    found = json.loads(result.stdout)
+    assert (found["num_counted"], found["num_stale_counted"], found["units_wrong"]) == (399, 1, 39)
 
 
 def test_a_certificate_from_the_same_counts_is_said_to_be_no_test(

@@ -33,6 +33,18 @@ from binsight.cli.options import json_option, print_json, require_extra
     help="Labour to compare orders at.  [default: a tenth of what counting all takes]",
 )
 @click.option(
+    "--max-gap",
+    type=click.FloatRange(0, 10**6),
+    metavar="HOURS",
+    help="A record further from its photo is stale, and left out.",
+)
+@click.option(
+    "--movements",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="When bins were moved (bin_id, moved_at): stale bins are left out.",
+)
+@click.option(
     "--chains",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -50,6 +62,8 @@ def backtest(
     alpha: float,
     error_rate: float,
     budget: float | None,
+    max_gap: float | None,
+    movements: Path | None,
     chains: Path | None,
     out: Path,
     as_json: bool,
@@ -74,7 +88,13 @@ def backtest(
     from binsight.audit.backtesting import run_backtest
 
     terms = replace(
-        terms_of(given), certificate=certificate, alpha=alpha, error_rate=error_rate, budget_minutes=budget
+        terms_of(given),
+        certificate=certificate,
+        alpha=alpha,
+        error_rate=error_rate,
+        budget_minutes=budget,
+        max_gap_hours=max_gap,
+        movements=movements,
     )
     tested = run_backtest(records, photos_of(photos, given), counts, terms, out, chains=chains)
     found = tested.found
