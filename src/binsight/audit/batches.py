@@ -15,7 +15,7 @@ where one aisle's walk takes most of the budget: there the bound says how much m
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import NamedTuple
 
 
@@ -38,14 +38,24 @@ class Choice(NamedTuple):
 
 
 def pieces(
-    gains: Sequence[float], seconds: Sequence[float], aisles: Sequence[Hashable], enter: float
+    gains: Sequence[float],
+    seconds: Sequence[float],
+    aisles: Sequence[Hashable],
+    enter: float,
+    entered: Collection[Hashable] = (),
 ) -> list[Piece]:
-    """All bins with a gain as pieces, by falling gain per second. Bins that are worth the same stay in their order."""
+    """All bins with a gain as pieces, by falling gain per second. Bins that are worth the same stay in their order.
+
+    Aisles that are `entered` anyhow cost no walk."""
     by_aisle = defaultdict(list)
     for i, aisle in enumerate(aisles):
         if gains[i] > 0:
             by_aisle[aisle].append(i)
-    found = [piece for bins in by_aisle.values() for piece in _of_aisle(bins, gains, seconds, enter)]
+    found = [
+        piece
+        for aisle, bins in by_aisle.items()
+        for piece in _of_aisle(bins, gains, seconds, 0.0 if aisle in entered else enter)
+    ]
     return sorted(found, key=lambda piece: -piece.density)
 
 
@@ -69,12 +79,17 @@ def chosen(
     aisles: Sequence[Hashable],
     enter: float,
     budget: float = float("inf"),
+    *,
+    entered_anyhow: Collection[Hashable] = (),
 ) -> Choice:
-    """What to count within `budget` seconds, walks included: the best bins first."""
+    """What to count within `budget` seconds, walks included: the best bins first.
+
+    Aisles that are entered anyhow cost no walk.
+    """
     taken: list[int] = []
-    entered: set[Hashable] = set()
+    entered: set[Hashable] = set(entered_anyhow)
     gain, spent, at_most = 0.0, 0.0, None
-    for piece in pieces(gains, seconds, aisles, enter):
+    for piece in pieces(gains, seconds, aisles, enter, entered):
         if at_most is None and spent + piece.seconds > budget:
             at_most = gain + piece.density * (budget - spent)
         for i in piece.bins:
@@ -83,9 +98,10 @@ def chosen(
                 taken.append(i)
                 entered.add(aisles[i])
                 gain, spent = gain + gains[i], spent + cost
-    single = max(
-        (i for i in range(len(gains)) if enter + seconds[i] <= budget), key=lambda i: gains[i], default=None
-    )
+    alone = [
+        cost + (0.0 if aisle in entered_anyhow else enter) for cost, aisle in zip(seconds, aisles, strict=True)
+    ]
+    single = max((i for i in range(len(gains)) if alone[i] <= budget), key=lambda i: gains[i], default=None)
     if single is not None and gains[single] > gain:
-        taken, gain, spent = [single], gains[single], enter + seconds[single]
+        taken, gain, spent = [single], gains[single], alone[single]
     return Choice(tuple(taken), gain, spent, gain if at_most is None else at_most)

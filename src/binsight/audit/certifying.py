@@ -10,6 +10,7 @@ import numpy as np
 
 from binsight.audit.lines import AuditLine
 from binsight.audit.mapping import Mapping, RecordColumns
+from binsight.audit.seen import SeenPhotos
 from binsight.counting import Counter
 from binsight.counting.bundle import CERTIFICATE_NAME
 from binsight.decision.certificate import Certificate, read_certificate
@@ -80,8 +81,18 @@ def counts_as_records(mapping: Mapping) -> Mapping:
     return mapping.model_copy(update={"records": columns})
 
 
-def certify_lines(lines: Iterable[AuditLine], *, model: str, num_counts: int, counts_sha256: str) -> Counted:
+def certify_lines(
+    lines: Iterable[AuditLine],
+    *,
+    model: str,
+    num_counts: int,
+    counts_sha256: str,
+    seen: SeenPhotos | None = None,
+) -> Counted:
     """Certify from bins whose records are trusted counts; each bin is a group by itself.
+
+    What their photos looked like, where it was `seen`, goes with the certificate, so that audits can tell when theirs no
+    longer do.
 
     Raises `BadInput` where no photo could be used.
     """
@@ -108,9 +119,9 @@ def certify_lines(lines: Iterable[AuditLine], *, model: str, num_counts: int, co
         note=NOTE,
     )
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
-    return Counted(
-        certificate=certificate.model_copy(update={"model": model, "made_at": made_at}), num_unused=num_unused
-    )
+    reference = None if seen is None else seen.reference(dataset_sha256=counts_sha256, split="counted")
+    update = {"model": model, "made_at": made_at, "reference": reference}
+    return Counted(certificate=certificate.model_copy(update=update), num_unused=num_unused)
 
 
 def write_certificate(certificate: Certificate, path: Path) -> None:

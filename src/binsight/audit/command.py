@@ -3,21 +3,17 @@
 ```
 RECORDS ─▶ intake ─┐
                    ├─▶ audited ─▶ ledger ─▶ verdicts.jsonl, tally ─▶ plan ─▶ folder
-PHOTOS ──▶ index ──┘
+PHOTOS ──▶ index ──┘                └─▶ the certificate, watched (watch.py)
 ```
 """
 
-import glob
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from binsight.audit.captured import captured_photos
 from binsight.audit.certifying import (
     Counted,
     InForce,
@@ -26,79 +22,29 @@ from binsight.audit.certifying import (
     counts_as_records,
     write_certificate,
 )
-from binsight.audit.estimates import read_estimates
-from binsight.audit.intake import Records, read_records
 from binsight.audit.keep import Keeper
 from binsight.audit.lines import AuditLine, Judging
-from binsight.audit.mapping import Mapping, load_mapping
-from binsight.audit.movements import read_movements
+from binsight.audit.mapping import load_mapping
+from binsight.audit.opening import Photos, Terms, opened_lines
 from binsight.audit.outcome import VERDICTS, Done, write_outcome
-from binsight.audit.photos import LABEL, NAME, PhotoIndex
 from binsight.audit.plan import plan_counts
 from binsight.audit.report import Thumbnails
-from binsight.audit.run import Freshness, Movement, Read, audited
+from binsight.audit.seen import SeenPhotos
+from binsight.audit.standing import reasons_json
 from binsight.audit.tally import Tally
+from binsight.audit.watch import Drawing, Outlook, Watch, reference_for, watching
 from binsight.counting import Counter, default_bundle
-from binsight.counting.bundle import file_digest
-from binsight.counting.sources import find_photos, photo_reader
+from binsight.counting.bundle import REFERENCE_NAME, Bundle, file_digest
 from binsight.decision.belief import RecordErrors
 from binsight.decision.decide import Costs
-from binsight.errors import BadInput, MissingObject
+from binsight.decision.reference import Reference, read_reference
+from binsight.errors import BadInput
 from binsight.progress import progress_bar
 from binsight.settings import settings
 from binsight.storage.files import make_folder, written_whole
-from binsight.storage.ledger import Audits, Ledger
+from binsight.storage.ledger import Audits, Certificates, Ledger
 
-_MOST_HOURS = 24 * 365 * 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Photos:
-    """Where an audit's photos are, and how a bin's is found."""
-
-    arguments: Sequence[str]
-    estimates: Path | None = None
-    captured: bool = False
-    by_label: bool = False
-    check_labels: bool = False
-    endpoint_url: str | None = None
-    anonymous: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """How records are read and judged, and how many bins people may count."""
-
-    mapping: str = "generic"
-    encoding: str | None = None
-    sheet: str | None = None
-    max_gap_hours: float | None = None
-    movements: Path | None = None
-    model: Path | None = None
-    certificate: Path | None = None
-    alpha: float = 0.05
-    error_rate: float = 0.05
-    error_ratio: float = 0.1
-    far_errors: float = 0.02
-    count_cost: float = 45
-    unit_cost: float = 300
-    budget_minutes: float | None = None
-    by_value: bool = False
-    give_out: bool = False
-
-    def judged_by(self) -> dict[str, Any]:
-        """What the verdicts depend on, beside records, photos, model and certificate, for the ledger."""
-        names = (
-            "mapping",
-            "max_gap_hours",
-            "alpha",
-            "error_rate",
-            "error_ratio",
-            "far_errors",
-            "count_cost",
-            "unit_cost",
-        )
-        return {name: getattr(self, name) for name in names}
+__all__ = ["Photos", "Terms", "opened_lines", "run_audit", "run_certify"]
 
 
 def run_audit(
@@ -112,45 +58,69 @@ def run_audit(
 ) -> Done:
     """Audit `records` and write the folder `out`; `by` is who does it, None where the ledger is not to keep it.
 
-    `tell` hears each line as it is done. Raises `BadInput` and `MissingObject` for what is given wrongly, `BadBundle` and
+    A certificate that the ledger knows as suspended has nothing verified, whether the audit is kept or not. `tell` hears
+    each line as it is done. Raises `BadInput` and `MissingObject` for what is given wrongly, `BadBundle` and
     `BadCertificate` for a model that is not whole, `StorageFailure` where a disk or the ledger fails.
     """
     if terms.give_out and by is None:
         raise BadInput("tasks are given out of an audit that the ledger keeps; leave --no-keep out")
     counter = Counter.load(terms.model or default_bundle())
     in_force = certificate_in_force(counter, terms.certificate)
-    judging = _judging(in_force, terms)
+    judging, drawing, seen = (
+        judging_of(in_force, terms),
+        Drawing(share=terms.share, of_all=terms.draw_all),
+        SeenPhotos(),
+    )
+    mapping = load_mapping(terms.mapping)
     make_folder(out)
-    with (
-        opened_lines(records, load_mapping(terms.mapping), photos, terms, counter, judging) as opened,
-        _ledger(counter, in_force, terms, records, by) as keeper,
-    ):
-        tally = Tally(by=judging)
-        with written_whole(out / VERDICTS) as part:
-            plan = plan_counts(
-                _noted(keeper.kept(opened.lines), part, tally, tell, len(opened.records)),
-                budget=float("inf") if terms.budget_minutes is None else 60 * terms.budget_minutes,
+    with _ledger() as ledger:
+        watch = None if in_force is None else _watch(ledger, in_force, terms, counter.bundle.name, by)
+        judging = judging if watch is None else watch.judging(judging)
+        with opened_lines(records, mapping, photos, terms, counter, judging, seen=seen) as opened:
+            withheld = [] if watch is None else reasons_json(watch.withheld)
+            told = terms.judged_by() | {"draw": drawing.as_terms(), "withheld": withheld}
+            keeper = _keeper(ledger, counter, in_force, told, records, by)
+            counted_here = photos.estimates is None and not photos.captured
+            lines = opened.lines if counted_here else watching(seen, opened.lines)
+            lines, audit = keeper.kept(lines), "" if keeper.audit is None else keeper.audit.id
+            if watch is not None:
+                watch.begin(audit)
+                lines = watch.passed(lines, judging, drawing, audit)
+            tally = Tally(by=judging)
+            with written_whole(out / VERDICTS) as part:
+                plan = plan_counts(
+                    _noted(lines, part, tally, tell, len(opened.records)),
+                    budget=float("inf") if terms.budget_minutes is None else 60 * terms.budget_minutes,
+                    by_value=terms.by_value,
+                    errors=judging.errors,
+                    drawn=tuple if watch is None else watch.drawn,
+                )
+            outlook: Outlook | None = None
+            if watch is not None and in_force is not None:
+                drift = seen.drift_from(reference_for(in_force, _reference(counter.bundle)))
+                outlook = watch.end(
+                    audit=audit, drawing=drawing, errors=judging.errors, alpha=terms.alpha, plan=plan, drift=drift
+                )
+            keeper.end(tally.as_json())
+            drawn = () if watch is None else watch.drawn_lines()
+            num_given_out = keeper.give_out(plan.tasks, drawn) if terms.give_out else 0
+            done = Done(
+                tally=tally,
+                plan=plan,
                 by_value=terms.by_value,
-                errors=judging.errors,
+                num_problems=len(opened.records.problems),
+                audit=keeper.audit,
+                num_given_out=num_given_out,
+                outlook=outlook,
             )
-        keeper.end(tally.as_json())
-        num_given_out = keeper.give_out(plan.tasks) if terms.give_out else 0
-        done = Done(
-            tally=tally,
-            plan=plan,
-            by_value=terms.by_value,
-            num_problems=len(opened.records.problems),
-            audit=keeper.audit,
-            num_given_out=num_given_out,
-        )
-        write_outcome(
-            out,
-            done,
-            model=counter.bundle.name,
-            problems=opened.records.problems,
-            unused=opened.index.unused(),
-            thumbnails=Thumbnails(opened.read if photos.arguments or photos.captured else None),
-        )
+            write_outcome(
+                out,
+                done,
+                model=counter.bundle.name,
+                problems=opened.records.problems,
+                unused=opened.index.unused(),
+                thumbnails=Thumbnails(opened.read if photos.arguments or photos.captured else None),
+            )
     return done
 
 
@@ -160,93 +130,62 @@ def run_certify(counts: Path, photos: Photos, terms: Terms, out: Path) -> Counte
     Raises `BadInput` for a row of them that cannot be used: what is certified from a part may not hold for the whole.
     """
     counter = Counter.load(terms.model or default_bundle())
-    mapping = counts_as_records(load_mapping(terms.mapping))
-    with opened_lines(counts, mapping, photos, terms, counter, Judging(certificate=None)) as opened:
+    mapping, seen = counts_as_records(load_mapping(terms.mapping)), SeenPhotos()
+    with opened_lines(counts, mapping, photos, terms, counter, Judging(certificate=None), seen=seen) as opened:
         if problem := next(iter(opened.records.problems), None):
             raise BadInput(f"{counts}, {problem.sentence}; a certificate needs counts that are all in order")
         counted = certify_lines(
-            opened.lines,
+            opened.lines if photos.estimates is None else watching(seen, opened.lines),
             model=counter.bundle.name,
             num_counts=counter.bundle.spec.num_counts,
             counts_sha256=file_digest(counts),
+            seen=seen,
         )
     write_certificate(counted.certificate, out)
     return counted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """An audit under way: its records, its photos, how one is read, and the lines that come of them."""
-
-    records: Records
-    index: PhotoIndex
-    read: Read
-    lines: Iterator[AuditLine]
-
-
 @contextmanager
-def opened_lines(
-    records: Path, mapping: Mapping, photos: Photos, terms: Terms, counter: Counter, by: Judging
-) -> Iterator[Opened]:
-    """Read the records, index the photos, and judge one by the other as the lines are taken."""
-    if not photos.arguments and photos.estimates is None and not photos.captured:
-        raise BadInput("an audit needs photos, or --estimates of them, or --captured ones; name a folder of photos")
-    gap = None if terms.max_gap_hours is None else timedelta(hours=min(terms.max_gap_hours, _MOST_HOURS))
-    read = photo_reader(endpoint_url=photos.endpoint_url, anonymous=photos.anonymous)
-    with (
-        read_records(records, mapping, encoding=terms.encoding, sheet=terms.sheet) as found,
-        PhotoIndex.opened() as index,
-        _movements(terms, mapping) as movement,
-    ):
-        _fill(index, photos, counter)
-        found_by = LABEL if photos.by_label else NAME
-        index.claim(found, by=found_by)
-        lines = audited(
-            found,
-            index,
-            by,
-            count=partial(counter.count, read_labels=photos.check_labels),
-            read=read,
-            found_by=found_by,
-            fresh=Freshness(max_gap=gap, movement=movement),
-            check_labels=photos.check_labels,
-        )
-        yield Opened(records=found, index=index, read=read, lines=lines)
-
-
-@contextmanager
-def _ledger(
-    counter: Counter, in_force: InForce | None, terms: Terms, records: Path, by: str | None
-) -> Iterator[Keeper]:
-    """What keeps the audit, or lets it pass where nobody is named."""
-    if by is None:
-        yield Keeper()
-        return
+def _ledger() -> Iterator[Ledger]:
     ledger = Ledger.open(settings().ledger)
     try:
-        audits = Audits(ledger)
-        audit = audits.begin(
-            model=counter.bundle.name,
-            certificate_sha256=None if in_force is None else in_force.sha256,
-            terms=terms.judged_by()
-            | {"folder": str(Path.cwd()), "records": records.name, "records_sha256": file_digest(records)},
-            by=by,
-        )
-        yield Keeper(ledger, audit)
+        yield ledger
     finally:
         ledger.close()
 
 
-@contextmanager
-def _movements(terms: Terms, mapping: Mapping) -> Iterator[Movement | None]:
-    if terms.movements is None:
-        yield None
-        return
-    with read_movements(terms.movements, mapping, encoding=terms.encoding) as movement:
-        yield movement
+def _keeper(
+    ledger: Ledger,
+    counter: Counter,
+    in_force: InForce | None,
+    told: dict[str, Any],
+    records: Path,
+    by: str | None,
+) -> Keeper:
+    """What keeps the audit, or lets it pass where nobody is named."""
+    if by is None:
+        return Keeper()
+    audit = Audits(ledger).begin(
+        model=counter.bundle.name,
+        certificate_sha256=None if in_force is None else in_force.sha256,
+        terms=told | {"folder": str(Path.cwd()), "records": records.name, "records_sha256": file_digest(records)},
+        by=by,
+    )
+    return Keeper(ledger, audit)
 
 
-def _judging(in_force: InForce | None, terms: Terms) -> Judging:
+def _watch(ledger: Ledger, in_force: InForce, terms: Terms, model: str, by: str | None) -> Watch:
+    max_age = timedelta(days=min(terms.max_age_days, 10**6))
+    return Watch(Certificates(ledger), in_force, model=model, by=by, max_age=max_age)
+
+
+def _reference(bundle: Bundle) -> Reference | None:
+    text = bundle.reference()
+    return None if text is None else read_reference(text, name=f"{bundle.folder}/{REFERENCE_NAME}")
+
+
+def judging_of(in_force: InForce | None, terms: Terms) -> Judging:
+    """What records are judged by. Raises `BadInput` for a term that is none."""
     try:
         return Judging(
             certificate=None if in_force is None else in_force.at(terms.alpha),
@@ -256,25 +195,6 @@ def _judging(in_force: InForce | None, terms: Terms) -> Judging:
         )
     except ValueError as error:
         raise BadInput(f"{error}; correct the option") from None
-
-
-def _fill(index: PhotoIndex, photos: Photos, counter: Counter) -> None:
-    """Index what was counted already, and else the photos' names; by label all are counted, to read it."""
-    if photos.estimates is not None:
-        index.add_results(read_estimates(photos.estimates, num_counts=counter.bundle.spec.num_counts))
-    if photos.captured:
-        index.add_captured(captured_photos(settings(), model=counter.bundle.name))
-    for argument in photos.arguments:  # a file that is not there is not looked for before it is counted
-        if "://" not in argument and not glob.has_magic(argument) and not Path(argument).exists():
-            raise MissingObject(f"{argument} is not there; check the path to the photos")
-    found = find_photos(photos.arguments, endpoint_url=photos.endpoint_url, anonymous=photos.anonymous)
-    if photos.by_label:
-        with progress_bar("photos") as bar:
-            index.add_results(bar.track(counter.count(found, read_labels=True), description="reading labels"))
-    elif photos.estimates is None:
-        index.add_names(name for name, _ in found)
-    else:
-        index.add_names(name for name, _ in found if not index.has(name))
 
 
 def _noted(

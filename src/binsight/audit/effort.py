@@ -30,6 +30,16 @@ class Curve:
             before = i
         return self.gain[-1]
 
+    def when(self, gain: float) -> float | None:
+        """After how many seconds so much is gained for the first time; None where it never is."""
+        for i, reached in enumerate(self.gain):
+            if reached >= gain:
+                if i == 0:
+                    return 0.0
+                share = (gain - self.gain[i - 1]) / (reached - self.gain[i - 1])
+                return self.seconds[i - 1] + share * (self.seconds[i] - self.seconds[i - 1])
+        return None
+
 
 def in_order(
     order: Iterable[int],

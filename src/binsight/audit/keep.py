@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -43,11 +43,11 @@ class Keeper:
         if self._ledger is not None and self.audit is not None:
             Audits(self._ledger).end(self.audit, tally, [aisle.row for aisle in self._aisles.values()])
 
-    def give_out(self, planned: Iterable[Planned]) -> int:
-        """Make tasks of the plan; how many."""
+    def give_out(self, planned: Iterable[Planned], drawn: Collection[int]) -> int:
+        """Make tasks of the plan; how many. `drawn` are the lines among them that were drawn by lot."""
         if self._ledger is None or self.audit is None:
             return 0
-        return make_tasks(self._ledger, self.audit, planned, by=self.audit.begun_by)
+        return make_tasks(self._ledger, self.audit, planned, drawn=drawn, by=self.audit.begun_by)
 
     def _found_by(self, line: AuditLine) -> FoundBy:
         """What a line is looked up by; its aisle takes it in."""

@@ -16,12 +16,14 @@ WORDS = (VERIFIED, SUSPECT, NOT_ASSESSABLE, STALE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judging:
-    """What records are judged by, beside their photos; a certificate of None has nothing verified."""
+    """What records are judged by, beside their photos; a certificate of None has nothing verified, and `withheld` says why
+    it is None where there is one."""
 
     certificate: Certificate | None
     alpha: float = ALPHA
     errors: RecordErrors = USUAL_ERRORS
     costs: Costs = USUAL_COSTS
+    withheld: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,15 @@ class AuditLine:
 
 def judged(record: StockRecord, estimate: CountEstimate, by: Judging) -> AuditLine:
     """The line of a record whose photo was counted."""
-    verdict = decide(estimate, record.expected, by.certificate, alpha=by.alpha, errors=by.errors, costs=by.costs)
+    verdict = decide(
+        estimate,
+        record.expected,
+        by.certificate,
+        alpha=by.alpha,
+        errors=by.errors,
+        costs=by.costs,
+        withheld=by.withheld,
+    )
     return AuditLine(
         record=record,
         word=verdict.word,

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from binsight.audit.lines import SUSPECT
-from binsight.audit.plan import Plan
+from binsight.audit.plan import Plan, Task
 from binsight.audit.report import Thumbnails, audit_page
 from binsight.audit.spool import RowProblem
 from binsight.audit.spreadsheets import Value, write_rows
 from binsight.audit.tally import Tally
+from binsight.audit.watch import Outlook
 from binsight.storage.files import written_whole
 from binsight.storage.ledger import Audit
 
@@ -19,7 +20,10 @@ VERDICTS = "verdicts.jsonl"
 LINE_COLUMNS = (
     "bin_id", "expected", "count", "p_record", "verdict", "reason", "p_right", "units_off", "photo", "exception", "site",
 )  # fmt: skip
-TASK_COLUMNS = ("site", "aisle", "bin_id", "seconds", "walk", "gain")
+TASK_COLUMNS = ("site", "aisle", "bin_id")
+"""For people who count: neither what is expected, nor whether a bin was chosen or drawn by lot, can be told from them."""
+PLAN_COLUMNS = (*TASK_COLUMNS, "seconds", "walk", "gain")
+"""For who plans the work: seconds and gain give away what a record says."""
 PROBLEM_COLUMNS = ("row", "column", "shown", "sentence")
 
 
@@ -33,6 +37,7 @@ class Done:
     num_problems: int
     audit: Audit | None
     num_given_out: int = 0
+    outlook: Outlook | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -50,6 +55,10 @@ class Done:
             f"{len(self.plan.tasks):,} bins to count in {self.plan.seconds / 3600:.1f} hours of labour, which corrects "
             f"{self.plan.gain:,.1f} {'of value' if self.by_value else 'units'}, as expected"
         )
+        if self.plan.num_drawn:
+            yield f"  {self.plan.num_drawn:,} of them were drawn by lot, to see whether the certificate holds"
+        if self.outlook is not None:
+            yield from self.outlook.sentences()
         if self.plan.num_without_value:
             yield f"{self.plan.num_without_value:,} bins have no unit value, and are not among them"
         for pair in self.plan.misplaced[:3]:
@@ -74,7 +83,8 @@ def write_outcome(
     Every table is CSV without formulas. Raises `StorageFailure` where the disk fails.
     """
     _write(folder / "verdicts.csv", LINE_COLUMNS, _lines(folder / VERDICTS))
-    _write(folder / "tasks.csv", TASK_COLUMNS, map(_task, done.plan.tasks))
+    _write(folder / "tasks.csv", TASK_COLUMNS, (_task(task, TASK_COLUMNS) for task in done.plan.tasks))
+    _write(folder / "plan.csv", PLAN_COLUMNS, (_task(task, PLAN_COLUMNS) for task in done.plan.tasks))
     _write(folder / "problems.csv", PROBLEM_COLUMNS, map(_problem, problems))
     _write(folder / "exceptions.csv", LINE_COLUMNS, _lines(folder / VERDICTS, only_exceptions=True))
     for name in ("gain", "misplaced", "not_assessable"):  # which an earlier audit may have had
@@ -86,7 +96,9 @@ def write_outcome(
     summary = done.tally.as_json() | {
         "audit": None if done.audit is None else done.audit.id,
         "model": model,
+        "certificate": None if done.outlook is None else done.outlook.as_json(),
         "num_tasks": len(done.plan.tasks),
+        "num_drawn": done.plan.num_drawn,
         "num_problems": done.num_problems,
         "num_unused_photos": num_unused,
         "misplaced": [{"short": one.short, "over": one.over, "units": one.units} for one in done.plan.misplaced],
@@ -94,7 +106,13 @@ def write_outcome(
     with written_whole(folder / "audit.json") as part:
         part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return audit_page(
-        done.tally, done.plan, by_value=done.by_value, model=model, summary=summary, thumbnails=thumbnails
+        done.tally,
+        done.plan,
+        by_value=done.by_value,
+        model=model,
+        summary=summary,
+        thumbnails=thumbnails,
+        told=[] if done.outlook is None else list(done.outlook.sentences()),
     ).write(folder)
 
 
@@ -112,8 +130,9 @@ def _lines(verdicts: Path, *, only_exceptions: bool = False) -> Iterator[dict[st
                 yield line
 
 
-def _task(task: Any) -> dict[str, Value]:
-    return {name: getattr(task, name) for name in TASK_COLUMNS} | {"gain": round(task.gain, 4)}
+def _task(task: Task, columns: Sequence[str]) -> dict[str, Value]:
+    fields: dict[str, Value] = {name: getattr(task, name) for name in columns}
+    return fields | {"gain": round(task.gain, 4)} if "gain" in columns else fields
 
 
 def _problem(problem: RowProblem) -> dict[str, Value]:

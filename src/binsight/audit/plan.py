@@ -12,7 +12,7 @@ the ABC order, which know no photos, count them too. Of 100,000 lines only a few
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
@@ -24,6 +24,9 @@ from binsight.audit.misplaced import Misplaced, Shift, pair_neighbours, shift_of
 from binsight.audit.places import Place, place_of, walking_key
 from binsight.decision.belief import RecordErrors
 from binsight.decision.decide import USUAL_ERRORS
+
+BinName = tuple[str, str]
+"""A bin's site, or "", and its id."""
 
 OURS, RANDOM, ABC = "ours", "random", "abc"
 
@@ -90,6 +93,8 @@ class Plan:
 
     No plan within the budget corrects more than `at_most`. The curves are of all bins, whatever the budget; `all_seconds`
     is what it takes to count every bin. `num_without_value` bins have no unit value, and gain nothing by value.
+    `num_drawn` of the tasks were drawn by lot: their labour is in `seconds` and comes off the budget first, and their
+    gain is not in `gain`.
     """
 
     tasks: tuple[Task, ...]
@@ -100,6 +105,7 @@ class Plan:
     curves: Mapping[str, Curve]
     misplaced: tuple[Misplaced, ...]
     num_without_value: int = field(default=0)
+    num_drawn: int = field(default=0)
 
 
 def candidate(line: AuditLine, number: int, labour: Labour, *, by_value: bool, errors: RecordErrors) -> Candidate:
@@ -126,9 +132,12 @@ def plan_counts(
     budget: float = float("inf"),
     by_value: bool = False,
     errors: RecordErrors = USUAL_ERRORS,
+    drawn: Callable[[], Collection[BinName]] = tuple,
 ) -> Plan:
     """The bins that people should count within `budget` seconds of labour, walks included.
 
+    `drawn` is asked once all lines have passed: these bins are counted whatever they gain and cost, because a draw of which
+    the budget leaves something out is none; what they cost is not there for others.
     Raises `ValueError` for a budget that is below 0 or no number.
     """
     if not budget >= 0:
@@ -139,16 +148,22 @@ def plan_counts(
     gains = [0.0 if one.verified else one.gain for one in bins]
     seconds = [one.seconds for one in bins]
     places = [one.place for one in bins]
-    choice = chosen(gains, seconds, places, labour.aisle, budget)
+    names = set(drawn())
+    lots = {i for i, one in enumerate(bins) if (one.place[0], one.bin_id) in names}
+    entered = {places[i] for i in lots}
+    spent = sum(seconds[i] for i in lots) + labour.aisle * len(entered)
+    wanted = [0.0 if i in lots else gain for i, gain in enumerate(gains)]
+    choice = chosen(wanted, seconds, places, labour.aisle, max(0.0, budget - spent), entered_anyhow=entered)
     return Plan(
-        tasks=tuple(_tasks(bins, sorted(choice.bins), labour)),
+        tasks=tuple(_tasks(bins, sorted(lots | set(choice.bins)), labour)),
         gain=choice.gain,
-        seconds=choice.seconds,
+        seconds=spent + choice.seconds,
         at_most=choice.at_most,
         all_seconds=sum(seconds) + labour.aisle * len(set(places)),
         curves=_curves(bins, gains, labour),
         misplaced=tuple(_misplaced(bins)),
         num_without_value=sum(one.unit_value is None for one in bins) if by_value else 0,
+        num_drawn=len(lots),
     )
 
 

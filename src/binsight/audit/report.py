@@ -1,6 +1,6 @@
 """The page of an audit: how many records stand, which do not, and what was left out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ CERTIFIED = (
     "one: of those, at most so many are verified, at 95% confidence, as long as photos and bins are like those that the "
     "certificate was made from. How many of the verified records are wrong depends on how many records are."
 )
+CERTIFICATES = "binsight audit certificates shows where it stands, and how it comes into force again."
 TASKS = (
     "Bins that are not verified, in the order that gains most for the labour; tasks.csv has them in walking order. "
     "Expected gains are those of the model's own beliefs, for the three orders alike."
@@ -54,10 +55,22 @@ class Thumbnails:
 
 
 def audit_page(
-    tally: Tally, plan: Plan, *, by_value: bool, model: str, summary: Mapping[str, Any], thumbnails: Thumbnails
+    tally: Tally,
+    plan: Plan,
+    *,
+    by_value: bool,
+    model: str,
+    summary: Mapping[str, Any],
+    thumbnails: Thumbnails,
+    told: Sequence[str] = (),
 ) -> Page:
-    """The page; its tables are written beside it by `write_outcome`."""
+    """The page; its tables are written beside it by `write_outcome`. `told` is what there is to say of the certificate, and
+    stands before all else."""
     page = Page("Stock records against photos", lead=LEAD)
+    if told:
+        page.section("The certificate", f"{told[0][0].upper()}{told[0][1:]}. {CERTIFICATES}")
+        for sentence in told[1:]:
+            page.text(sentence.strip())
     page.figures(
         {
             "records": f"{tally.num_records:,}",
@@ -151,7 +164,7 @@ def _card(line: AuditLine, thumbnails: Thumbnails) -> EstimateCard:
 
 def _bands(by: Judging) -> list[dict[str, Any]]:
     if by.certificate is None:
-        return [{"band": "none", "verified from": "nothing: no certificate is in force"}]
+        return [{"band": "none", "verified from": f"nothing: {by.withheld or 'no certificate is in force'}"}]
     return [_band(band) for band in by.certificate.bands if band.alpha == by.alpha]
 
 

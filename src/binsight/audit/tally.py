@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from binsight.audit.lines import BAD_PHOTO, NOT_ASSESSABLE, STALE, SUSPECT, VERIFIED, WORDS, AuditLine, Judging
 from binsight.decision.decide import band_for
 
-NO_PHOTO, UNREADABLE_PHOTO, NO_CERTIFICATE, NOT_SURE = (
+NO_PHOTO, UNREADABLE_PHOTO, WITHHELD, NO_CERTIFICATE, NOT_SURE = (
     "no photo that can be counted",
     "photo flagged",
+    "the certificate is suspended",
     "no certificate for such records",
     "below the certified threshold",
 )
@@ -80,5 +81,7 @@ class Tally:
             return NO_PHOTO
         if line.estimate.flags:
             return UNREADABLE_PHOTO
+        if self.by.withheld:
+            return WITHHELD
         band = band_for(self.by.certificate, line.record.expected, self.by.alpha) if self.by.certificate else None
         return NO_CERTIFICATE if band is None or band.threshold is None else NOT_SURE

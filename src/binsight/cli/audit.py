@@ -9,9 +9,25 @@ from binsight.errors import GateFailed
 RUN = "run"
 COMMANDS = {
     RUN: ("binsight.cli.audit_run:run", "Compare stock records with photos: a verdict each, bins to count."),
+    "backtest": (
+        "binsight.cli.audit_backtest:backtest",
+        "Say what auditing would have been worth, from past records, photos and counts.",
+    ),
     "certify": (
         "binsight.cli.audit_certify:certify",
         "Certify what may be verified, from bins that people counted.",
+    ),
+    "certificates": (
+        "binsight.cli.audit_certificates:certificates",
+        "Show whether certificates are in force, and what speaks for it.",
+    ),
+    "spot-check": (
+        "binsight.cli.audit_certificates:spot_check",
+        "Take in what people counted, and see whether the certificate holds.",
+    ),
+    "reinstate": (
+        "binsight.cli.audit_certificates:reinstate",
+        "Put a suspended certificate in force again, with a reason.",
     ),
     "verify-log": ("binsight.cli.audit:verify_log", "Prove that nothing in the ledger was changed."),
 }

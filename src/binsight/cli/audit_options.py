@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from binsight.audit.command import Photos, Terms
+    from binsight.audit.opening import Photos, Terms
 
 OPTIONS = (
     click.option(
@@ -44,7 +44,7 @@ def photo_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def photos_of(arguments: tuple[str, ...], given: Mapping[str, Any]) -> "Photos":
     """Where the photos are, of what was given."""
-    from binsight.audit.command import Photos
+    from binsight.audit.opening import Photos
 
     names = ("estimates", "captured", "by_label", "check_labels", "endpoint_url", "anonymous")
     return Photos(arguments=arguments, **{name: given[name] for name in names})
@@ -52,6 +52,6 @@ def photos_of(arguments: tuple[str, ...], given: Mapping[str, Any]) -> "Photos":
 
 def terms_of(given: Mapping[str, Any]) -> "Terms":
     """How the file is read and what counts, of what was given."""
-    from binsight.audit.command import Terms
+    from binsight.audit.opening import Terms
 
     return Terms(**{name: given[name] for name in ("mapping", "encoding", "sheet", "model")})

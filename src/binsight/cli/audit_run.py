@@ -58,6 +58,22 @@ HOURS_OR_MINUTES = Finite(min=0)
     "--budget", type=HOURS_OR_MINUTES, metavar="MINUTES", help="Labour for counting.  [default: no limit]"
 )
 @click.option("--by-value", is_flag=True, help="Rank bins by the value that counts correct, not by units.")
+@click.option(
+    "--random-share",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    show_default=True,
+    help="Share of the verified bins that is counted all the same, drawn by lot.",
+)
+@click.option("--random-all", is_flag=True, help="Draw by lot from all bins, not from the verified alone.")
+@click.option(
+    "--max-age",
+    type=HOURS_OR_MINUTES,
+    default=90,
+    show_default=True,
+    metavar="DAYS",
+    help="An older certificate is suspended.",
+)
 @click.option("--keep/--no-keep", default=True, show_default=True, help="Keep the audit in the ledger.")
 @click.option("--tasks", "give_out", is_flag=True, help="Give the bins to count out as tasks, on the console.")
 @click.option(
@@ -78,6 +94,9 @@ def run(
     unit_cost: float,
     budget: float | None,
     by_value: bool,
+    random_share: float,
+    random_all: bool,
+    max_age: float,
     keep: bool,
     give_out: bool,
     out: Path,
@@ -94,9 +113,13 @@ def run(
     of different times). With --json each record is a line {"bin_id", "expected", "count", "p_record", "verdict",
     "reason"} and more.
 
+    Nothing is verified under a certificate that is suspended: by people's counts of verified bins drawn by lot, by its
+    age, or since the last audit's photos were no longer like those that it is from (binsight audit certificates).
+
     The result is the folder OUT with index.html, verdicts.csv, exceptions.csv, tasks.csv (the bins to count, in walking
-    order within --budget) and problems.csv; and, unless --no-keep, the audit in the ledger, which binsight audit
-    verify-log proves. Ends non-zero where rows could not be used or photos not be read; the rest is done.
+    order within --budget, those drawn by lot among them and not marked), plan.csv (the same for who plans) and
+    problems.csv; and, unless --no-keep, the audit in the ledger, which binsight audit verify-log proves. Ends non-zero
+    where rows could not be used or photos not be read; the rest is done.
     """
     require_extra("audit", "auditing")
     from binsight.audit.command import run_audit
@@ -118,6 +141,9 @@ def run(
             budget_minutes=budget,
             by_value=by_value,
             give_out=give_out,
+            share=random_share,
+            draw_all=random_all,
+            max_age_days=max_age,
         ),
         out,
         by=who() if keep else None,

@@ -93,12 +93,16 @@ class Counter:
         return counter
 
     def count(
-        self, photos: Iterable[tuple[str, PhotoBytes]], *, read_labels: bool = False
+        self,
+        photos: Iterable[tuple[str, PhotoBytes]],
+        *,
+        read_labels: bool = False,
+        note: Callable[[Seen, CountEstimate], None] | None = None,
     ) -> Iterator[CountEstimate | CountFailure]:
         """An estimate, or the reason why not, for every (name, photo) in their order.
 
         Only a bounded number of photos is held at a time, however many there are. `read_labels` looks for the
-        bin's label in each photo, which costs about as much as counting it.
+        bin's label in each photo, which costs about as much as counting it. `note` is told of each photo that was counted.
         """
 
         def see(name: str, photo: PhotoBytes) -> Seen | CountFailure:
@@ -110,7 +114,7 @@ class Counter:
         with ThreadPoolExecutor(self._threads, thread_name_prefix="decode") as pool:
             seen = _in_order(pool, see, photos, ahead=4 * BATCH_SIZE)
             while batch := list(islice(seen, BATCH_SIZE)):
-                yield from self._answered(batch)
+                yield from self._answered(batch, note)
 
     def probs(self, photos: Iterable[PhotoBytes]) -> npt.NDArray[np.float64]:
         """Probabilities (B, K) for photos that can all be read; raises `BadPhoto` for the first that cannot."""
@@ -172,10 +176,18 @@ class Counter:
             for one, row in zip(seen, rows, strict=True)
         ]
 
-    def _answered(self, batch: Sequence[Seen | CountFailure]) -> Iterator[CountEstimate | CountFailure]:
+    def _answered(
+        self, batch: Sequence[Seen | CountFailure], note: Callable[[Seen, CountEstimate], None] | None
+    ) -> Iterator[CountEstimate | CountFailure]:
         estimates = iter(self.estimate([seen for seen in batch if isinstance(seen, Seen)]))
         for seen in batch:
-            yield seen if isinstance(seen, CountFailure) else next(estimates)
+            if isinstance(seen, CountFailure):
+                yield seen
+                continue
+            estimate = next(estimates)
+            if note is not None:
+                note(seen, estimate)
+            yield estimate
 
 
 def _flagged(estimate: CountEstimate, readable_from: float | None) -> CountEstimate:

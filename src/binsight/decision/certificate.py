@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from binsight.decision.reference import Reference
 from binsight.decision.resample import Interval
 from binsight.errors import BadCertificate
 
@@ -98,6 +99,10 @@ class Certificate(BaseModel):
         "", description="NAME:VERSION that it is for; empty in a bundle, where it lies beside its model."
     )
     made_at: str = Field("", description="When, in UTC, where it was made apart from a bundle.")
+    reference: Reference | None = Field(
+        None,
+        description="What the photos looked like, where it was made apart from a bundle; a bundle has its own file.",
+    )
     bands: tuple[BandCertificate, ...]
 
     @property
@@ -112,7 +117,7 @@ class Certificate(BaseModel):
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as `read_certificate` takes it."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", exclude={"reference"} if self.reference is None else None)
 
     def as_text(self) -> str:
         """`as_json` as the text of a file."""

@@ -48,15 +48,17 @@ def decide(
     alpha: float = ALPHA,
     errors: RecordErrors = USUAL_ERRORS,
     costs: Costs = USUAL_COSTS,
+    withheld: str = "",
 ) -> Verdict:
     """The verdict on a record that says `expected` items, given the estimate from the photo.
 
-    Nothing is verified without a certificate, nor where the photo has a quality flag. Raises `ValueError` for a
-    negative `expected`.
+    Nothing is verified without a certificate, nor where the photo has a quality flag. `withheld` says why there is none,
+    where there would be one. Raises `ValueError` for a negative `expected`.
     """
     belief = believe(estimate.probs, expected, errors)
     p_record = estimate.probs[min(expected, len(estimate.probs) - 1)]
-    word, reason = _decided(estimate, expected, certificate, alpha, p_record, belief, costs)
+    none = withheld or f"no certificate is in force for records of {expected}"
+    word, reason = _decided(estimate, expected, certificate, alpha, p_record, belief, costs, none)
     return Verdict(
         expected=expected,
         word=word,
@@ -75,6 +77,7 @@ def _decided(
     p_record: float,
     belief: Belief,
     costs: Costs,
+    none: str,
 ) -> tuple[str, str]:
     if estimate.flags:
         return "not_assessable", f"the photo is {' and '.join(estimate.flags)}"
@@ -84,7 +87,7 @@ def _decided(
         return "suspect", f"the photo shows {low} to {high}{many} items"
     band = band_for(certificate, expected, alpha) if certificate else None
     if band is None or band.threshold is None:
-        return "not_assessable", f"no certificate is in force for records of {expected}"
+        return "not_assessable", none
     if p_record < band.threshold:
         return "not_assessable", f"p(record) {p_record:.2f} is below the certified {band.threshold:.2f}"
     return "verified", f"at most {alpha:.0%} of wrong records of {band.name} are verified"

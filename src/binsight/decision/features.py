@@ -32,9 +32,12 @@ Width and height apart are left out: large JPEGs are decoded at a part of their 
 """
 
 
+ESTIMATE_FEATURES = tuple(FEATURES)[7:]
+"""Those that are known of an estimate alone, without its photo."""
+
+
 def features_of(quality: Quality, num_bytes: int, estimate: CountEstimate) -> tuple[float, ...]:
     """The features (F,) of one photo and its estimate; entropy in nats, the file's size in 1,000 bytes."""
-    low, high = estimate.interval
     return (
         quality.brightness,
         quality.contrast,
@@ -43,6 +46,14 @@ def features_of(quality: Quality, num_bytes: int, estimate: CountEstimate) -> tu
         quality.clipped_bright,
         quality.width / quality.height,
         num_bytes / 1000,
+        *estimate_features_of(estimate),
+    )
+
+
+def estimate_features_of(estimate: CountEstimate) -> tuple[float, ...]:
+    """The features of an estimate whose photo is not at hand, in the order of `ESTIMATE_FEATURES`."""
+    low, high = estimate.interval
+    return (
         float(estimate.count),
         sum(n * p for n, p in enumerate(estimate.probs)),
         -sum(p * math.log(p) for p in estimate.probs if p > 0),

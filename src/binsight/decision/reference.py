@@ -3,6 +3,7 @@
 A bundle carries it, so that the service can say when its photos are no longer like these. Axes: B photos, F features.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 import numpy as np
@@ -56,6 +57,18 @@ class Reference(BaseModel):
     def as_text(self) -> str:
         """As `read_reference` takes it: the text of a file."""
         return self.model_dump_json() + "\n"
+
+    def only(self, names: Collection[str]) -> "Reference | None":
+        """The reference of these features alone; None where it has none of them."""
+        places = [place for place, name in enumerate(self.quantiles) if name in names]
+        if not places:
+            return None
+        return self.model_copy(
+            update={
+                "quantiles": {name: values for name, values in self.quantiles.items() if name in names},
+                "rows": tuple(tuple(row[place] for place in places) for row in self.rows),
+            }
+        )
 
     def columns(self, rows_BF: npt.ArrayLike) -> Floats:
         """The columns of rows in the order of `FEATURES` that this reference has, in its own order, rounded as it is.

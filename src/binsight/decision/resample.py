@@ -8,7 +8,7 @@ chains' sums, and no photo is touched twice.
 Axes: B photos, G groups (chains), S sums, D draws.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,6 +149,29 @@ def ratio_interval(
     totals_DS = _drawn_totals(sums_GS, num_draws, seed)
     totals_DS = totals_DS[totals_DS[:, 1] > 0]
     return _percentiles({"ratio": totals_DS[:, 0] / totals_DS[:, 1]})["ratio"]
+
+
+def figure_interval(
+    columns_BS: Floats,
+    groups: Sequence[str],
+    figure: Callable[[Floats], Floats],
+    *,
+    num_draws: int = NUM_DRAWS,
+    seed: int = SEED,
+) -> Interval | None:
+    """A 95% interval for any figure of sums over photos, or None as `score_intervals`.
+
+    `figure` is given the sums of each draw, (D, S), and gives the figure of each; draws in which it is none are left out.
+    """
+    _check_groups(groups, len(columns_BS))
+    _, group_B = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
+    sums_GS = np.stack([np.bincount(group_B, column) for column in columns_BS.T], axis=1).astype(np.float64)
+    if len(sums_GS) < MIN_GROUPS:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        figures_D = figure(_drawn_totals(sums_GS, num_draws, seed))
+    known_D = figures_D[np.isfinite(figures_D)]
+    return _percentiles({"figure": known_D})["figure"] if len(known_D) else None
 
 
 def _check_groups(groups: Sequence[str], num_photos: int) -> None:

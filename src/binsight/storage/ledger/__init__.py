@@ -3,6 +3,7 @@
 from binsight.storage.ledger.api_keys import ApiKeys
 from binsight.storage.ledger.audits import AisleRow, Audit, AuditLineRow, Audits, FoundBy
 from binsight.storage.ledger.captures import CaptureRow, CaptureRows
+from binsight.storage.ledger.certificates import Certificates
 from binsight.storage.ledger.counts import Counted, Counts, Follows
 from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.journal import Entry, Journal, Proof
@@ -28,6 +29,7 @@ __all__ = [
     "Audits",
     "CaptureRow",
     "CaptureRows",
+    "Certificates",
     "CountRow",
     "Counted",
     "Counts",
