@@ -7,13 +7,11 @@ PHOTOS ──▶ index ──┘
 ```
 """
 
-import glob
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,37 +27,26 @@ from binsight.audit.intake import Records, read_records
 from binsight.audit.keep import Keeper
 from binsight.audit.lines import AuditLine, Judging
 from binsight.audit.mapping import Mapping, load_mapping
+from binsight.audit.matching import Photos as Photos
+from binsight.audit.matching import against_photos
 from binsight.audit.movements import read_movements
 from binsight.audit.outcome import VERDICTS, Done, write_outcome
-from binsight.audit.photos import LABEL, NAME, PhotoIndex, read_estimates
+from binsight.audit.photos import PhotoIndex
 from binsight.audit.plan import plan_counts
 from binsight.audit.report import Thumbnails
-from binsight.audit.run import Freshness, Movement, Read, audited
+from binsight.audit.run import Freshness, Movement, Read
 from binsight.audit.tally import Tally
 from binsight.counting import Counter, default_bundle
 from binsight.counting.bundle import file_digest
-from binsight.counting.sources import find_photos, photo_reader
 from binsight.decision.belief import RecordErrors
 from binsight.decision.decide import Costs
-from binsight.errors import BadInput, MissingObject
+from binsight.errors import BadInput
 from binsight.progress import progress_bar
 from binsight.settings import settings
 from binsight.storage.files import make_folder, written_whole
 from binsight.storage.ledger import Audits, Ledger
 
 _MOST_HOURS = 24 * 365 * 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Photos:
-    """Where an audit's photos are, and how a bin's is found."""
-
-    arguments: Sequence[str]
-    estimates: Path | None = None
-    by_label: bool = False
-    check_labels: bool = False
-    endpoint_url: str | None = None
-    anonymous: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +100,7 @@ def run_audit(
     """
     counter = Counter.load(terms.model or default_bundle())
     in_force = certificate_in_force(counter, terms.certificate)
-    judging = _judging(in_force, terms)
+    judging = judging_by(in_force, terms)
     make_folder(out)
     with (
         opened_lines(records, load_mapping(terms.mapping), photos, terms, counter, judging) as opened,
@@ -181,29 +168,13 @@ def opened_lines(
     records: Path, mapping: Mapping, photos: Photos, terms: Terms, counter: Counter, by: Judging
 ) -> Iterator[Opened]:
     """Read the records, index the photos, and judge one by the other as the lines are taken."""
-    if not photos.arguments and photos.estimates is None:
-        raise BadInput("an audit needs photos, or --estimates of them; name a folder of photos")
     gap = None if terms.max_gap_hours is None else timedelta(hours=min(terms.max_gap_hours, _MOST_HOURS))
-    read = photo_reader(endpoint_url=photos.endpoint_url, anonymous=photos.anonymous)
     with (
         read_records(records, mapping, encoding=terms.encoding, sheet=terms.sheet) as found,
-        PhotoIndex.opened() as index,
         _movements(terms, mapping) as movement,
+        against_photos(found, photos, counter, by, fresh=Freshness(max_gap=gap, movement=movement)) as matched,
     ):
-        _fill(index, photos, counter)
-        found_by = LABEL if photos.by_label else NAME
-        index.claim(found, by=found_by)
-        lines = audited(
-            found,
-            index,
-            by,
-            count=partial(counter.count, read_labels=photos.check_labels),
-            read=read,
-            found_by=found_by,
-            fresh=Freshness(max_gap=gap, movement=movement),
-            check_labels=photos.check_labels,
-        )
-        yield Opened(records=found, index=index, read=read, lines=lines)
+        yield Opened(records=found, index=matched.index, read=matched.read, lines=matched.lines)
 
 
 @contextmanager
@@ -237,7 +208,8 @@ def _movements(terms: Terms, mapping: Mapping) -> Iterator[Movement | None]:
         yield movement
 
 
-def _judging(in_force: InForce | None, terms: Terms) -> Judging:
+def judging_by(in_force: InForce | None, terms: Terms) -> Judging:
+    """What records are judged by. Raises `BadInput` for terms that are none."""
     try:
         return Judging(
             certificate=None if in_force is None else in_force.at(terms.alpha),
@@ -247,23 +219,6 @@ def _judging(in_force: InForce | None, terms: Terms) -> Judging:
         )
     except ValueError as error:
         raise BadInput(f"{error}; correct the option") from None
-
-
-def _fill(index: PhotoIndex, photos: Photos, counter: Counter) -> None:
-    """Index what was counted already, and else the photos' names; by label all are counted, to read it."""
-    if photos.estimates is not None:
-        index.add_results(read_estimates(photos.estimates, num_counts=counter.bundle.spec.num_counts))
-    for argument in photos.arguments:  # a file that is not there is not looked for before it is counted
-        if "://" not in argument and not glob.has_magic(argument) and not Path(argument).exists():
-            raise MissingObject(f"{argument} is not there; check the path to the photos")
-    found = find_photos(photos.arguments, endpoint_url=photos.endpoint_url, anonymous=photos.anonymous)
-    if photos.by_label:
-        with progress_bar("photos") as bar:
-            index.add_results(bar.track(counter.count(found, read_labels=True), description="reading labels"))
-    elif photos.estimates is None:
-        index.add_names(name for name, _ in found)
-    else:
-        index.add_names(name for name, _ in found if not index.has(name))
 
 
 def _noted(

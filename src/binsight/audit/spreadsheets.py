@@ -134,9 +134,9 @@ def _rows(raw: RawRows, header: list[str], columns: Columns, *, pads: bool) -> I
     """Rows by field. `pads`: a row without its last cells is none of fewer cells, as in XLSX."""
     width, places = len(header), columns.places.items()
     read = {*columns.places.values(), *columns.apart}
-    bin_place = columns.places["bin_id"]
+    first = next(iter(columns.places.values()))  # of what every row must name
     for number, cells, cell_faults in raw:
-        if not cell_faults and not (bin_place < len(cells) and cells[bin_place]) and not any(map(str.strip, cells)):
+        if not cell_faults and not (first < len(cells) and cells[first]) and not any(map(str.strip, cells)):
             continue
         if cells == header:
             yield Row(number=number, cells={}, apart="", faults=(Fault(column=None, shown="", said=_HEADER_AGAIN),))

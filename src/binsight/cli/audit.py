@@ -13,11 +13,15 @@ COMMANDS = {
         "binsight.cli.audit_certify:certify",
         "Certify what may be verified, from bins that people counted.",
     ),
+    "consignments": (
+        "binsight.cli.audit_consignments:consignments",
+        "Check what leaves: RELEASE, HOLD or CHECK for each consignment.",
+    ),
     "verify-log": ("binsight.cli.audit:verify_log", "Prove that nothing in the ledger of audits was changed."),
 }
 
 
-class AuditGroup(LazyGroup):
+class DefaultGroup(LazyGroup):
     """`binsight audit RECORDS PHOTOS` is `binsight audit run RECORDS PHOTOS`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -25,7 +29,7 @@ class AuditGroup(LazyGroup):
         return super().parse_args(ctx, args if named or not args else [RUN, *args])
 
 
-@click.group(cls=AuditGroup, lazy=COMMANDS)
+@click.group(cls=DefaultGroup, lazy=COMMANDS)
 def audit() -> None:
     """Compare stock records with photos: a verdict each, bins to count.
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from binsight.audit.command import Photos, Terms
+    from binsight.audit.command import Terms
+    from binsight.audit.matching import Photos
 
 OPTIONS = (
     click.option(
@@ -39,7 +40,7 @@ def photo_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def photos_of(arguments: tuple[str, ...], given: Mapping[str, Any]) -> "Photos":
     """Where the photos are, of what was given."""
-    from binsight.audit.command import Photos
+    from binsight.audit.matching import Photos
 
     names = ("estimates", "by_label", "check_labels", "endpoint_url", "anonymous")
     return Photos(arguments=arguments, **{name: given[name] for name in names})

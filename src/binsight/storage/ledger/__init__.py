@@ -3,6 +3,7 @@
 from binsight.storage.ledger.api_keys import ApiKeys
 from binsight.storage.ledger.audits import Audit, AuditLineRow, Audits
 from binsight.storage.ledger.captures import CaptureRow, CaptureRows
+from binsight.storage.ledger.consignments import ConsignmentHistory, Consignments
 from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.journal import Entry, Journal, Proof
 from binsight.storage.ledger.models import AliasMove, Models, ModelVersion, Pointed
@@ -15,6 +16,8 @@ __all__ = [
     "Audits",
     "CaptureRow",
     "CaptureRows",
+    "ConsignmentHistory",
+    "Consignments",
     "Entry",
     "Journal",
     "Ledger",

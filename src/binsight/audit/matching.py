@@ -1,0 +1,83 @@
+"""Records and photos brought together: photos found, indexed and counted, records judged by them."""
+
+import glob
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from binsight.audit.lines import AuditLine, Judging
+from binsight.audit.photos import LABEL, NAME, PhotoIndex, read_estimates
+from binsight.audit.run import Freshness, Read, audited
+from binsight.counting import Counter
+from binsight.counting.sources import find_photos, photo_reader
+from binsight.errors import BadInput, MissingObject
+from binsight.progress import progress_bar
+from binsight.records import StockRecord
+
+ANY_AGE = Freshness()
+"""Of records and photos that say no moments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photos:
+    """Where an audit's photos are, and how a bin's is found."""
+
+    arguments: Sequence[str]
+    estimates: Path | None = None
+    by_label: bool = False
+    check_labels: bool = False
+    endpoint_url: str | None = None
+    anonymous: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matched:
+    """Records and photos brought together: the photos, how one is read, and the lines that come of them."""
+
+    index: PhotoIndex
+    read: Read
+    lines: Iterator[AuditLine]
+
+
+@contextmanager
+def against_photos(
+    records: Iterable[StockRecord], photos: Photos, counter: Counter, by: Judging, *, fresh: Freshness = ANY_AGE
+) -> Iterator[Matched]:
+    """Index the photos and judge the records, which are gone through three times, by them as the lines are taken."""
+    if not photos.arguments and photos.estimates is None:
+        raise BadInput("an audit needs photos, or --estimates of them; name a folder of photos")
+    read = photo_reader(endpoint_url=photos.endpoint_url, anonymous=photos.anonymous)
+    with PhotoIndex.opened() as index:
+        _fill(index, photos, counter)
+        found_by = LABEL if photos.by_label else NAME
+        index.claim(records, by=found_by)
+        lines = audited(
+            records,
+            index,
+            by,
+            count=partial(counter.count, read_labels=photos.check_labels),
+            read=read,
+            found_by=found_by,
+            fresh=fresh,
+            check_labels=photos.check_labels,
+        )
+        yield Matched(index=index, read=read, lines=lines)
+
+
+def _fill(index: PhotoIndex, photos: Photos, counter: Counter) -> None:
+    """Index what was counted already, and else the photos' names; by label all are counted, to read it."""
+    if photos.estimates is not None:
+        index.add_results(read_estimates(photos.estimates, num_counts=counter.bundle.spec.num_counts))
+    for argument in photos.arguments:  # a file that is not there is not looked for before it is counted
+        if "://" not in argument and not glob.has_magic(argument) and not Path(argument).exists():
+            raise MissingObject(f"{argument} is not there; check the path to the photos")
+    found = find_photos(photos.arguments, endpoint_url=photos.endpoint_url, anonymous=photos.anonymous)
+    if photos.by_label:
+        with progress_bar("photos") as bar:
+            index.add_results(bar.track(counter.count(found, read_labels=True), description="reading labels"))
+    elif photos.estimates is None:
+        index.add_names(name for name, _ in found)
+    else:
+        index.add_names(name for name, _ in found if not index.has(name))
