@@ -17,6 +17,14 @@ COMMANDS = {
         "binsight.cli.audit_consignments:consignments",
         "Check what leaves: RELEASE, HOLD or CHECK for each consignment.",
     ),
+    "evidence": (
+        "binsight.cli.audit_evidence:evidence",
+        "Put together what proves an audit's findings in some bins.",
+    ),
+    "verify-evidence": (
+        "binsight.cli.audit_evidence:verify_evidence",
+        "Check that evidence is as it was made.",
+    ),
     "verify-log": ("binsight.cli.audit:verify_log", "Prove that nothing in the ledger of audits was changed."),
 }
 

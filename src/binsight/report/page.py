@@ -125,16 +125,20 @@ class Page:
         self._keep(name, rows, columns)
         self.blocks.append({"kind": "data", "name": name, "caption": caption, "num_rows": len(rows)})
 
+    def html(self) -> str:
+        """The page by itself, without the CSV files."""
+        from jinja2 import Environment, PackageLoader
+
+        environment = Environment(loader=PackageLoader("binsight.report"), autoescape=True, trim_blocks=True)
+        environment.filters["shown"] = _shown
+        return environment.get_template("page.html").render(page=self)
+
     def write(self, folder: Path) -> Path:
         """Write the CSV files and then `index.html` into `folder`, each whole or not at all; the page's path.
 
         Raises `StorageFailure` where the folder cannot be written.
         """
-        from jinja2 import Environment, PackageLoader
-
-        environment = Environment(loader=PackageLoader("binsight.report"), autoescape=True, trim_blocks=True)
-        environment.filters["shown"] = _shown
-        html = environment.get_template("page.html").render(page=self)
+        html = self.html()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, rows in self.tables.items():

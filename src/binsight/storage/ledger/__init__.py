@@ -5,6 +5,7 @@ from binsight.storage.ledger.audits import Audit, AuditLineRow, Audits
 from binsight.storage.ledger.captures import CaptureRow, CaptureRows
 from binsight.storage.ledger.consignments import ConsignmentHistory, Consignments
 from binsight.storage.ledger.database import Ledger
+from binsight.storage.ledger.evidence import Evidence
 from binsight.storage.ledger.journal import Entry, Journal, Proof
 from binsight.storage.ledger.models import AliasMove, Models, ModelVersion, Pointed
 
@@ -19,6 +20,7 @@ __all__ = [
     "ConsignmentHistory",
     "Consignments",
     "Entry",
+    "Evidence",
     "Journal",
     "Ledger",
     "ModelVersion",
