@@ -25,6 +25,7 @@ COMMANDS = {
         "binsight.cli.audit_evidence:verify_evidence",
         "Check that evidence is as it was made.",
     ),
+    "epcis": ("binsight.cli.audit_epcis:epcis", "Write a kept audit as a GS1 EPCIS 2.0 document."),
     "verify-log": ("binsight.cli.audit:verify_log", "Prove that nothing in the ledger of audits was changed."),
 }
 
