@@ -92,11 +92,13 @@ def run_audit(
     *,
     by: str | None,
     tell: Callable[[dict[str, Any]], None] | None = None,
+    as_book: bool = False,
 ) -> Done:
     """Audit `records` and write the folder `out`; `by` is who does it, None where the ledger is not to keep it.
 
-    `tell` hears each line as it is done. Raises `BadInput` and `MissingObject` for what is given wrongly, `BadBundle` and
-    `BadCertificate` for a model that is not whole, `StorageFailure` where a disk or the ledger fails.
+    `as_book` writes the tables as one XLSX besides; `tell` hears each line as it is done. Raises `BadInput` and
+    `MissingObject` for what is given wrongly, `BadBundle` and `BadCertificate` for a model that is not whole,
+    `StorageFailure` where a disk or the ledger fails.
     """
     counter = Counter.load(terms.model or default_bundle())
     in_force = certificate_in_force(counter, terms.certificate)
@@ -129,6 +131,7 @@ def run_audit(
             problems=opened.records.problems,
             unused=opened.index.unused(),
             thumbnails=Thumbnails(opened.read if photos.arguments else None),
+            as_book=as_book,
         )
     return done
 

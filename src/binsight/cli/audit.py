@@ -25,6 +25,10 @@ COMMANDS = {
         "binsight.cli.audit_evidence:verify_evidence",
         "Check that evidence is as it was made.",
     ),
+    "counts": (
+        "binsight.cli.audit_counts:counts",
+        "Write people's counts in the columns in which a stock system takes them.",
+    ),
     "epcis": ("binsight.cli.audit_epcis:epcis", "Write a kept audit as a GS1 EPCIS 2.0 document."),
     "verify-log": ("binsight.cli.audit:verify_log", "Prove that nothing in the ledger of audits was changed."),
 }

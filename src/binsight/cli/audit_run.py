@@ -58,6 +58,7 @@ HOURS_OR_MINUTES = Finite(min=0)
     "--budget", type=HOURS_OR_MINUTES, metavar="MINUTES", help="Labour for counting.  [default: no limit]"
 )
 @click.option("--by-value", is_flag=True, help="Rank bins by the value that counts correct, not by units.")
+@click.option("--xlsx", is_flag=True, help="Write the tables as one workbook too, audit.xlsx.")
 @click.option("--keep/--no-keep", default=True, show_default=True, help="Keep the audit in the ledger.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("audit"), show_default=True, help="Its folder."
@@ -77,6 +78,7 @@ def run(
     unit_cost: float,
     budget: float | None,
     by_value: bool,
+    xlsx: bool,
     keep: bool,
     out: Path,
     as_json: bool,
@@ -119,6 +121,7 @@ def run(
         out,
         by=who() if keep else None,
         tell=print_json if as_json else None,
+        as_book=xlsx,
     )
     if not as_json:
         for sentence in done.sentences():
