@@ -9,7 +9,7 @@ import click
 
 from binsight.cli.audit import DefaultGroup
 from binsight.cli.audit_options import photo_options, photos_of, terms_of
-from binsight.cli.options import json_option, print_json, require_extra, who
+from binsight.cli.options import json_option, print_errors, print_json, require_extra, who
 
 if TYPE_CHECKING:
     from binsight.storage.ledger import Consignments, Entry
@@ -75,8 +75,13 @@ def run(
     from binsight.audit.consignment_page import why
     from binsight.audit.consignment_run import run_consignments
     from binsight.audit.consignments import SWAPS, JudgedConsignment
+    from binsight.audit.events import consignment_judged
+    from binsight.webhooks import EventMessage, Hooks
+
+    hooks, messages = Hooks.from_settings(), list[EventMessage]()
 
     def tell(one: JudgedConsignment) -> None:
+        messages.append(consignment_judged(one))
         if as_json:
             print_json(one.as_json())
         else:
@@ -95,12 +100,14 @@ def run(
         click.echo(done.certificate)
         click.echo(SWAPS)
         click.echo(f"the report: {out / 'index.html'}")
+    untold = print_errors(hooks.tell(messages))
     if not done.is_whole:
         click.echo(
             f"error: {done.num_problems:,} problems with rows ({out / 'problems.csv'}) and {done.num_failed:,} photos "
             f"that could not be counted ({out / 'totes.csv'})",
             err=True,
         )
+    if untold or not done.is_whole:
         sys.exit(1)
 
 
@@ -119,6 +126,11 @@ def release(consignment: str, by: str | None, reason: str, override: bool, as_js
     The result is an entry of the journal with who and why, and the hash of the judgement that it rests on. Ends non-zero
     where that does not allow it, or where it was released already.
     """
+    require_extra("audit", "the journal of consignments")
+    from binsight.audit.events import consignment_released
+    from binsight.webhooks import Hooks
+
+    hooks = Hooks.from_settings()
     entry = _with_consignments().release(
         consignment, by=who() if by is None else by, reason=reason, override=override
     )
@@ -126,6 +138,8 @@ def release(consignment: str, by: str | None, reason: str, override: bool, as_js
         print_json(_shown(entry))
     else:
         click.echo(f"consignment {consignment} is released by {entry.by} (entry {entry.seq})")
+    if print_errors(hooks.tell([consignment_released(entry)])):
+        sys.exit(1)
 
 
 @click.command()

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from binsight.cli.audit_options import photo_options, photos_of, terms_of
-from binsight.cli.options import json_option, print_json, require_extra, who
+from binsight.cli.options import json_option, print_errors, print_json, require_extra, who
 
 
 class Finite(click.FloatRange):
@@ -100,7 +100,10 @@ def run(
     """
     require_extra("audit", "auditing")
     from binsight.audit.command import run_audit
+    from binsight.audit.events import audit_ended
+    from binsight.webhooks import Hooks
 
+    hooks = Hooks.from_settings()
     done = run_audit(
         records,
         photos_of(photos, given),
@@ -127,10 +130,12 @@ def run(
         for sentence in done.sentences():
             click.echo(sentence)
         click.echo(f"the report: {out / 'index.html'}")
+    untold = print_errors(hooks.tell([audit_ended(done)]))
     if not done.is_whole:
         click.echo(
             f"error: {done.num_problems:,} problems with rows ({out / 'problems.csv'}) and {done.tally.num_failed:,} "
             f"photos that could not be counted ({out / 'exceptions.csv'})",
             err=True,
         )
+    if untold or not done.is_whole:
         sys.exit(1)
