@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from hashlib import sha256
@@ -20,6 +21,7 @@ from binsight.imaging.drawn import drawn_photo
 from binsight.storage.ledger import Audits, Journal, Ledger
 
 Run = Callable[..., Result]
+PAGE = {"index.html", "lines.csv", "photos.csv", "terms.csv", "journal.csv"}
 PHOTOS = {name: drawn_photo(count, seed=count) for name, count in (("A", 1), ("B", 3))}
 
 
@@ -46,7 +48,7 @@ def test_it_has_the_finding_the_photo_and_where_they_stand_in_the_journal(
     out = tmp_path / "evidence"
     assert run("evidence", audit, "B", "--out", out).exit_code == 0
     files = read_evidence(out)
-    assert set(files) == {"index.html", "evidence.json", "manifest.json", "photos/2.jpg"}
+    assert set(files) == {*PAGE, "evidence.json", "manifest.json", "photos/2.jpg"}
     assert files["photos/2.jpg"] == PHOTOS["B"]
     facts = json.loads(files["evidence.json"])
     (line,) = facts["lines"]
@@ -65,6 +67,7 @@ def test_it_has_the_finding_the_photo_and_where_they_stand_in_the_journal(
     for said in (line["reason"], facts["audit"]["certificate_sha256"], facts["journal"][1]["hash"]):
         assert said in page
     assert "data:image/jpeg;base64," in page
+    assert set(re.findall(r'href="([^"#]+)"', page)) <= set(files), "no link leads nowhere"
 
 
 def test_a_zip_is_the_same_and_is_checked_as_well(tmp_path: Path, run: Run, audit: str) -> None:
@@ -125,7 +128,7 @@ def test_a_photo_that_is_another_by_now_stays_out(tmp_path: Path, run: Run, audi
     assert result.exit_code == 1
     assert "what is there now is another photo" in result.stderr
     assert "A.jpg cannot be read" in result.stderr
-    assert set(read_evidence(tmp_path / "evidence")) == {"index.html", "evidence.json", "manifest.json"}
+    assert set(read_evidence(tmp_path / "evidence")) == {*PAGE, "evidence.json", "manifest.json"}
     assert run("verify-evidence", tmp_path / "evidence").exit_code == 0, "and says so itself"
 
 

@@ -24,7 +24,7 @@ from binsight.counting.sources import SUFFIXES
 from binsight.errors import BinsightError, MissingObject
 from binsight.storage.ledger import AuditLineRow, Audits, Evidence, Ledger
 
-PAGE, FACTS, MANIFEST = "index.html", "evidence.json", "manifest.json"
+FACTS, MANIFEST = "evidence.json", "manifest.json"
 FORMAT = 1
 NOT_HASHED = "the audit kept no hash of it, since it was counted elsewhere"
 NOT_READ = "photos were not asked for"
@@ -73,7 +73,7 @@ def make_evidence(
     files = {photo.file: photo.data for photo in photos.values() if photo.file is not None}
     files[FACTS] = _json(facts)
     pictures = {place: photo.data for place, photo in photos.items() if photo.file is not None}
-    files[PAGE] = evidence_page(facts, pictures).html().encode()
+    files |= evidence_page(facts, pictures).files()
     manifest = {"format": FORMAT, "audit": audit_id, "files": {name: _hash(data) for name, data in files.items()}}
     files[MANIFEST] = _json(manifest)
     source.made(audit_id, {"bins": list(bin_ids), "manifest_sha256": _hash(files[MANIFEST])}, by=by)

@@ -27,6 +27,8 @@ def evidence_page(facts: Mapping[str, Any], photos: Mapping[int, bytes]) -> Page
     page = Page("Evidence of an audit", lead=LEAD)
     page.estimates([_card(line, photos.get(line["place"])) for line in lines])
     page.table("lines", [_row(line) for line in lines])
+    photo = ("bin_id", "photo", "photo_sha256", "photo_file")
+    page.table("photos", [{name: line[name] for name in photo} for line in lines])
     for said in facts["missing"]:
         page.text(said)
     page.section("What it was judged by")
@@ -62,4 +64,4 @@ def _card(line: Mapping[str, Any], photo: bytes | None) -> EstimateCard:
 
 def _row(line: Mapping[str, Any]) -> dict[str, Any]:
     names = ("bin_id", "expected", "count", "verdict", "reason", "exception", "p_record", "p_right", "units_off")
-    return {name: line[name] for name in names} | {"photo_sha256": line["photo_sha256"], "place": line["place"]}
+    return {name: line[name] for name in names}
