@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,15 +14,18 @@ from tests.s3_server import free_ports
 
 
 @contextmanager
-def running_postgres(folder: Path) -> Iterator[str]:
-    """Start a server that keeps its data in `folder`, give its URL for SQLAlchemy, and stop it in the end."""
+def running_postgres() -> Iterator[str]:
+    """Start a server, give its URL for SQLAlchemy, and stop it in the end, with its data."""
     binaries = _binaries()
-    folder.mkdir(parents=True, exist_ok=True)
+    # Not in pytest's own folders, which every run of pytest closes to all users but its own.
+    with tempfile.TemporaryDirectory(prefix="postgres-") as made, _started(binaries, Path(made)) as url:
+        yield url
+
+
+@contextmanager
+def _started(binaries: Path, folder: Path) -> Iterator[str]:
     if os.geteuid() == 0:  # it refuses to run as root
         shutil.chown(folder, "postgres", "postgres")
-        for parent in folder.parents:  # pytest makes its folders for one user alone
-            if parent.stat().st_uid == 0 and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
     data, (port,) = folder / "data", free_ports(1)
     _run(binaries / "initdb", "-D", data, "-U", "binsight", "--auth=trust", "--no-sync", "-E", "UTF8")
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"

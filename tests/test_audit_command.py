@@ -14,7 +14,7 @@ from binsight.audit.command import Photos, Terms, run_audit
 from binsight.cli import cli
 from binsight.errors import BinsightError, GateFailed, StorageFailure
 from binsight.imaging.drawn import drawn_photo
-from binsight.storage.ledger import Audits, Journal, Ledger
+from binsight.storage.ledger import Audits, Journal, Ledger, prove
 from binsight.storage.ledger.tables import audit_lines
 
 Run = Callable[..., Result]
@@ -191,7 +191,7 @@ def test_an_audit_that_is_cut_off_keeps_what_it_had_and_proves(
     assert not (tmp_path / "out" / "verdicts.jsonl").exists(), "no half file"
     ledger = Ledger.open(places["BINSIGHT_LEDGER"])
     assert [entry.kind for entry in Journal(ledger).read()] == ["audit.begun", "audit.lines", "audit.lines"]
-    assert Audits(ledger).verify().broken is None
+    assert prove(ledger).broken is None
     ledger.close()
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from tests.ledger_support import Opener
 
 from binsight.errors import MissingObject, StorageFailure
-from binsight.storage.ledger import Audit, AuditLineRow, Audits, Journal, Ledger
+from binsight.storage.ledger import Audit, AuditLineRow, Audits, Journal, Ledger, prove
 from binsight.storage.ledger.journal import append
 from binsight.storage.ledger.tables import audit_lines, audits, journal
 
@@ -73,12 +73,12 @@ def test_every_act_stands_in_the_journal(ledger: Ledger, audit: Audit) -> None:
 
 
 def test_what_nobody_touched_is_proven(ledger: Ledger, audit: Audit) -> None:
-    proof = Audits(ledger).verify()
+    proof = prove(ledger)
     assert (proof.broken, proof.num_entries) == (None, 5)
     assert proof.head == list(Journal(ledger).read())[-1].hash
-    assert Audits(ledger).verify(head=proof.head).broken is None
+    assert prove(ledger, head=proof.head).broken is None
     Audits(ledger).end(audit, {})
-    assert Audits(ledger).verify(head=proof.head).broken is None, "an older hash still stands in a chain that grew"
+    assert prove(ledger, head=proof.head).broken is None, "an older hash still stands in a chain that grew"
 
 
 TAMPERED = {
@@ -133,25 +133,25 @@ def test_whatever_is_changed_is_found(ledger: Ledger, audit: Audit, what: str) -
     statement, found = TAMPERED[what]
     with ledger.writing() as connection:
         connection.execute(statement)
-    broken = Audits(ledger).verify().broken
+    broken = prove(ledger).broken
     assert broken is not None
     assert found in broken
 
 
 def test_a_long_journal_is_proven_to_its_end(ledger: Ledger, audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("binsight.storage.ledger.journal._PAGE", 2)
-    assert Audits(ledger).verify().num_entries == 5
+    assert prove(ledger).num_entries == 5
     with ledger.writing() as connection:
         connection.execute(sa.update(journal).where(journal.c.seq == 5).values(by="bob"))
-    assert Audits(ledger).verify().broken == "entry 5 was changed"
+    assert prove(ledger).broken == "entry 5 was changed"
 
 
 def test_an_end_that_was_cut_off_is_found_by_the_hash_that_was_kept(ledger: Ledger, audit: Audit) -> None:
-    head = Audits(ledger).verify().head
+    head = prove(ledger).head
     with ledger.writing() as connection:
         connection.execute(sa.delete(journal).where(journal.c.seq == 5))
-    assert Audits(ledger).verify().broken is None, "which the chain alone cannot show"
-    broken = Audits(ledger).verify(head=head).broken
+    assert prove(ledger).broken is None, "which the chain alone cannot show"
+    broken = prove(ledger, head=head).broken
     assert broken is not None
     assert "cut off" in broken
 

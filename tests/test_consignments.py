@@ -22,7 +22,7 @@ from binsight.cli import cli
 from binsight.errors import BadInput, BinsightError, ChangedMeanwhile, GateFailed, MissingObject
 from binsight.imaging.drawn import drawn_photo
 from binsight.records import StockRecord
-from binsight.storage.ledger import Audits, Consignments, Journal, Ledger
+from binsight.storage.ledger import Consignments, Journal, Ledger, prove
 from binsight.storage.ledger.journal import hold_end
 
 Run = Callable[..., Result]
@@ -132,7 +132,7 @@ def test_a_photo_stands_in_the_journal_with_its_hash(tmp_path: Path, run: Run, p
     assert judged.body["totes"][0]["photo_sha256"] == sha256(photo).hexdigest()
     assert judged.body["terms"]["lines_sha256"] == sha256(file.read_bytes()).hexdigest()
     assert judged.body["terms"]["certificate_sha256"]
-    assert Audits(ledger).verify().broken is None
+    assert prove(ledger).broken is None
     ledger.close()
 
 

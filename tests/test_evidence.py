@@ -18,7 +18,7 @@ from binsight.cli import cli
 from binsight.counting.sources import photo_reader
 from binsight.errors import BadInput, GateFailed, MissingObject
 from binsight.imaging.drawn import drawn_photo
-from binsight.storage.ledger import Audits, Journal, Ledger
+from binsight.storage.ledger import Journal, Ledger, prove
 
 Run = Callable[..., Result]
 PAGE = {"index.html", "lines.csv", "photos.csv", "terms.csv", "journal.csv"}
@@ -61,7 +61,7 @@ def test_it_has_the_finding_the_photo_and_where_they_stand_in_the_journal(
     assert [entry["kind"] for entry in facts["journal"]] == ["audit.begun", "audit.lines", "audit.ended"]
     assert all(entries[entry["seq"]].hash == entry["hash"] for entry in facts["journal"])
     assert entries[4].body["manifest_sha256"] == sha256(files["manifest.json"]).hexdigest()
-    assert Audits(ledger).verify().broken is None
+    assert prove(ledger).broken is None
     ledger.close()
     page = files["index.html"].decode()
     for said in (line["reason"], facts["audit"]["certificate_sha256"], facts["journal"][1]["hash"]):

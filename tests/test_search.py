@@ -1,81 +1,88 @@
-"""Search files: what is tried is checked before anything is trained."""
+"""Audits looked up for pages: one contract for SQLite and PostgreSQL."""
 
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
+from tests.ledger_support import Opener
+from tests.tasks_support import a_line, an_audit, task_of_line
 
-from binsight.errors import BadRecipe, MissingObject
-from binsight.model.search import Between, load_search, parse_search
-
-RECIPE = """
-name = "small"
-[data]
-dataset = "bins"
-[model]
-backbone = "timm:lcnet_035"
-"""
-
-SEARCH = """
-[search]
-trials = 7
-[search.fields]
-"training.lr" = { low = 1e-4, high = 1e-2, log = true }
-"training.batch_size" = [16, 32]
-"model.head" = ["classes", "cumulative"]
-"""
+from binsight.storage.ledger import AisleRow, Audit, Audits, FoundBy, Ledger, TaskRows
+from binsight.storage.ledger.search import BY_BIN, BY_VALUE, Asked, Search
 
 
-def a_file(folder: Path, text: str) -> Path:
-    path = folder / "search.toml"
-    path.write_text(text)
-    return path
+@pytest.fixture
+def ledger(ledger_url: str, opened: Opener) -> Ledger:
+    return opened(ledger_url)
 
 
-def test_values_become_a_recipe_and_all_else_stays(tmp_path: Path) -> None:
-    search = load_search(a_file(tmp_path, RECIPE + SEARCH), ["training.epochs=3", "search.trials=9"])
-    assert search.search.trials == 9
-    assert search.search.fields["training.lr"] == Between(low=1e-4, high=1e-2, log=True)
-    recipe = search.recipe({"training.lr": 2e-3, "training.batch_size": 32, "model.head": "cumulative"})
-    assert (recipe.training.lr, recipe.training.batch_size, recipe.model.head) == (2e-3, 32, "cumulative")
-    assert recipe.training.epochs == 3
-    assert search.recipe({}).training.batch_size == 48, "one trial's values reach the next one's recipe"
+LINES = [
+    replace(a_line(1), units_off=0.5),
+    replace(a_line(2), units_off=0.9),
+    replace(a_line(3), units_off=0.5),
+    replace(a_line(4, verdict="verified"), units_off=0.1),
+    replace(a_line(5), units_off=0.7, exception="wrong_bin", bin_id="B-0005"),
+]
+PLACES = [
+    FoundBy(
+        site="DC1", aisle="B" if line.place == 5 else "A", value_off=None if line.place == 1 else 9.0 / line.place
+    )
+    for line in LINES
+]
 
 
-def test_a_search_survives_the_study(tmp_path: Path) -> None:
-    search = load_search(a_file(tmp_path, RECIPE + SEARCH))
-    assert parse_search(search.dump(), source="study") == search
+@pytest.fixture
+def audit(ledger: Ledger) -> Audit:
+    kept = Audits(ledger)
+    made = kept.begin(model="m:1", certificate_sha256=None, terms={}, by="ann")
+    kept.add(made, LINES, PLACES)
+    aisle = AisleRow(site="DC1", aisle="A", num_records=4, num_verified=1, num_suspect=3, units_off=2.0)
+    kept.end(made, {"num_records": 5}, [aisle])
+    return made
 
 
-@pytest.mark.parametrize(
-    ("section", "sentence"),
-    [
-        ("", r"has no section \[search\]"),
-        ("search = 3", "search must be a section, but is 3"),
-        ("[search]\n", "fields is missing"),
-        ("[search.fields]\n", "at least 1 item"),
-        ('[search.fields]\n"training.lr" = []', "must hold at least one"),
-        ('[search]\nhow = 1\n[search.fields]\n"seed" = [1]', "unknown field how"),
-        (
-            '[search.fields]\n"training.lr" = { low = 2, high = 1 }',
-            r"`low < high` must hold, but got \(low=2, high=1\)",
-        ),
-        (
-            '[search.fields]\n"training.lr" = { low = 0, high = 1, log = true }',
-            "`low > 0` must hold where log is true",
-        ),
-        ('[search.fields]\n"training.lr" = { low = -1.0, high = 1.0 }', "training.lr: .* greater than 0"),
-        ('[search.fields]\n"training.rate" = [1.0]', "unknown field training.rate"),
-        ('[search.fields]\n"model.head" = ["classes", "horses"]', "model.head: .* got 'horses'"),
-        ('[search.fields]\n"name.first" = ["a"]', "name is a value, not a section"),
-        ('[search.fields]\n"training.devices" = [1, 2]', "training.devices must be 1 in a search, but got 2"),
-    ],
-)
-def test_what_no_trial_could_be_is_refused_in_a_sentence(tmp_path: Path, section: str, sentence: str) -> None:
-    text = RECIPE + section if section.startswith("[") else section + RECIPE
-    with pytest.raises(BadRecipe, match=sentence):
-        load_search(a_file(tmp_path, text))
+def places(ledger: Ledger, asked: Asked, **given: object) -> list[int]:
+    return [one.line.place for one in Search(ledger).lines(asked, **given)]  # type: ignore[arg-type]
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MissingObject, match=r"there is no recipe file .*nowhere\.toml"):
-        load_search(tmp_path / "nowhere.toml")
+def test_the_largest_errors_come_first_and_pages_follow_on(ledger: Ledger, audit: Audit) -> None:
+    asked = Asked(audit=audit.id, verdict="suspect")
+    whole = places(ledger, asked)
+    assert whole == [2, 5, 3, 1], "equal errors have an order too"
+    first = Search(ledger).lines(asked, most=2)
+    after = (first[-1].line.units_off, first[-1].line.place)
+    assert [one.line.place for one in first] + places(ledger, asked, after=after) == whole
+    assert places(ledger, asked, after=(0.5, 3)) == [1]
+
+
+def test_lines_are_found_by_value_bin_place_and_exception(ledger: Ledger, audit: Audit) -> None:
+    assert places(ledger, Asked(audit=audit.id, by=BY_VALUE)) == [2, 3, 4, 5], "without those of no value"
+    assert places(ledger, Asked(audit=audit.id, by=BY_BIN)) == [1, 2, 3, 4, 5]
+    assert places(ledger, Asked(audit=audit.id, bins="B-")) == [5]
+    assert places(ledger, Asked(audit=audit.id, bins="A-", by=BY_BIN), after=("A-0002", 2)) == [3, 4]
+    assert places(ledger, Asked(audit=audit.id, exception="wrong_bin")) == [5]
+    assert places(ledger, Asked(audit=audit.id, site="DC1", aisle="B")) == [5]
+    assert places(ledger, Asked(audit=audit.id, site="DC2")) == []
+
+
+def test_a_bins_beginning_is_no_pattern(ledger: Ledger, audit: Audit) -> None:
+    assert places(ledger, Asked(audit=audit.id, bins="%")) == []
+    assert places(ledger, Asked(audit=audit.id, bins="A_")) == []
+
+
+def test_ended_audits_come_with_their_tally_and_aisles(ledger: Ledger, audit: Audit) -> None:
+    Audits(ledger).begin(model="cut:off", certificate_sha256=None, terms={}, by="ann")
+    (ended,) = Search(ledger).ended()
+    assert (ended.audit, ended.tally) == (audit, {"num_records": 5})
+    (aisle,) = Search(ledger).aisles(audit.id)
+    assert (aisle.aisle, aisle.num_suspect) == ("A", 3)
+
+
+def test_a_line_comes_with_its_task_and_its_bins_history(ledger: Ledger, audit: Audit) -> None:
+    assert Search(ledger).line(audit.id, 1) is not None
+    assert Search(ledger).line(audit.id, 99) is None
+    TaskRows(ledger).create(audit.id, [task_of_line(LINES[1])], by="ann")
+    found = Search(ledger).line(audit.id, 2)
+    assert found is not None
+    assert (found.state, found.task is not None) == ("count", True)
+    later = an_audit(ledger, LINES[:2])
+    assert [one.audit for one in Search(ledger).of_bin("A-0002")] == [later.id, audit.id]

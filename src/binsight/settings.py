@@ -177,6 +177,12 @@ class Settings(BaseSettings):
             ip_network(address)  # a name, or a typing error, would be trusted by nobody and missed by nobody
         return value
 
+    console_idle_minutes: int = Field(
+        60, ge=1, description="Minutes without a page after which a person is signed out of the console."
+    )
+    console_session_hours: int = Field(
+        12, ge=1, description="Hours after which a person has to sign in again, however busy."
+    )
     drift_photos: int = Field(
         500, ge=100, description="Photos that the service compares with the model's reference, the last ones."
     )

@@ -68,6 +68,7 @@ class Terms:
     unit_cost: float = 300
     budget_minutes: float | None = None
     by_value: bool = False
+    give_out: bool = False
 
     def judged_by(self) -> dict[str, Any]:
         """What the verdicts depend on, beside records, photos, model and certificate, for the ledger."""
@@ -100,6 +101,8 @@ def run_audit(
     `MissingObject` for what is given wrongly, `BadBundle` and `BadCertificate` for a model that is not whole,
     `StorageFailure` where a disk or the ledger fails.
     """
+    if terms.give_out and by is None:
+        raise BadInput("tasks are given out of an audit that the ledger keeps; leave --no-keep out")
     counter = Counter.load(terms.model or default_bundle())
     in_force = certificate_in_force(counter, terms.certificate)
     judging = judging_by(in_force, terms)
@@ -117,12 +120,14 @@ def run_audit(
                 errors=judging.errors,
             )
         keeper.end(tally.as_json())
+        num_given_out = keeper.give_out(plan.tasks) if terms.give_out else 0
         done = Done(
             tally=tally,
             plan=plan,
             by_value=terms.by_value,
             num_problems=len(opened.records.problems),
             audit=keeper.audit,
+            num_given_out=num_given_out,
         )
         write_outcome(
             out,
@@ -194,10 +199,11 @@ def _ledger(
         audit = audits.begin(
             model=counter.bundle.name,
             certificate_sha256=None if in_force is None else in_force.sha256,
-            terms=terms.judged_by() | {"records": records.name, "records_sha256": file_digest(records)},
+            terms=terms.judged_by()
+            | {"folder": str(Path.cwd()), "records": records.name, "records_sha256": file_digest(records)},
             by=by,
         )
-        yield Keeper(audits, audit)
+        yield Keeper(ledger, audit)
     finally:
         ledger.close()
 

@@ -1,14 +1,19 @@
 """Audit lines on their way into the ledger, some hundred to a transaction."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from binsight.audit.lines import AuditLine
+from binsight.audit.lines import SUSPECT, VERIFIED, AuditLine
+from binsight.audit.places import Place, place_of
+from binsight.audit.plan import Task as Planned
+from binsight.audit.tasks import make_tasks
 from binsight.records import CountEstimate, StockRecord
-from binsight.storage.ledger import Audit, AuditLineRow, Audits
+from binsight.storage.ledger import AisleRow, Audit, AuditLineRow, Audits, FoundBy, Ledger
 
 TOGETHER = 1000
 """Lines of one transaction: what a killed audit may lose at most, and what one digest in the journal proves."""
@@ -17,24 +22,64 @@ TOGETHER = 1000
 class Keeper:
     """Keeps an audit's lines in the ledger; without one it only hands them on."""
 
-    def __init__(self, audits: Audits | None = None, audit: Audit | None = None) -> None:
-        self._audits, self.audit = audits, audit
+    def __init__(self, ledger: Ledger | None = None, audit: Audit | None = None) -> None:
+        self._ledger, self.audit = ledger, audit
+        self._aisles: dict[Place, _Aisle] = {}
 
     def kept(self, lines: Iterable[AuditLine]) -> Iterator[AuditLine]:
         """The lines as they come, each handed on once it is in the ledger for good."""
-        if self._audits is None or self.audit is None:
+        if self._ledger is None or self.audit is None:
             yield from lines
             return
-        lines, place = iter(lines), 0
+        audits, lines, place = Audits(self._ledger), iter(lines), 0
         while together := list(islice(lines, TOGETHER)):
-            self._audits.add(self.audit, [row_of(line, place + number) for number, line in enumerate(together, 1)])
+            rows = [row_of(line, place + number) for number, line in enumerate(together, 1)]
+            audits.add(self.audit, rows, list(map(self._found_by, together)))
             place += len(together)
             yield from together
 
     def end(self, tally: Mapping[str, Any]) -> None:
         """Say that these were all, and what they came to."""
-        if self._audits is not None and self.audit is not None:
-            self._audits.end(self.audit, tally)
+        if self._ledger is not None and self.audit is not None:
+            Audits(self._ledger).end(self.audit, tally, [aisle.row for aisle in self._aisles.values()])
+
+    def give_out(self, planned: Iterable[Planned]) -> int:
+        """Make tasks of the plan; how many."""
+        if self._ledger is None or self.audit is None:
+            return 0
+        return make_tasks(self._ledger, self.audit, planned, by=self.audit.begun_by)
+
+    def _found_by(self, line: AuditLine) -> FoundBy:
+        """What a line is looked up by; its aisle takes it in."""
+        site, aisle = place = place_of(line.record)
+        self._aisles.setdefault(place, _Aisle(place)).add(line)
+        value = line.record.unit_value
+        return FoundBy(site=site, aisle=aisle, value_off=None if value is None else line.units_off * value)
+
+
+@dataclass(slots=True)
+class _Aisle:
+    """An aisle's lines as they pass."""
+
+    place: Place
+    words: Counter[str] = field(default_factory=Counter)
+    units_off: float = 0.0
+
+    def add(self, line: AuditLine) -> None:
+        self.words[line.word] += 1
+        self.units_off += line.units_off
+
+    @property
+    def row(self) -> AisleRow:
+        site, aisle = self.place
+        return AisleRow(
+            site=site,
+            aisle=aisle,
+            num_records=self.words.total(),
+            num_verified=self.words[VERIFIED],
+            num_suspect=self.words[SUSPECT],
+            units_off=self.units_off,
+        )
 
 
 def row_of(line: AuditLine, place: int) -> AuditLineRow:

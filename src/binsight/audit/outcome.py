@@ -26,13 +26,14 @@ PROBLEM_COLUMNS = ("row", "column", "shown", "sentence")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """A finished audit. `audit` is its place in the ledger, where it is kept there."""
+    """A finished audit. `audit` is its place in the ledger, where it is kept; so many of its tasks were given out."""
 
     tally: Tally
     plan: Plan
     by_value: bool
     num_problems: int
     audit: Audit | None
+    num_given_out: int = 0
 
     @property
     def is_whole(self) -> bool:
@@ -56,6 +57,8 @@ class Done:
             yield f"probably misplaced: {pair.units} from {pair.short} to {pair.over}"
         if self.audit is not None:
             yield f"kept in the ledger as audit {self.audit.id}"
+        if self.num_given_out:
+            yield f"{self.num_given_out:,} tasks given out; binsight serve shows them to those who count"
 
 
 def write_outcome(

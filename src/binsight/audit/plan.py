@@ -56,8 +56,9 @@ USUAL_LABOUR = Labour()
 
 
 class Candidate(NamedTuple):
-    """What a plan keeps of one line."""
+    """What a plan keeps of one line; `line` is its place in the audit, from 1."""
 
+    line: int
     bin_id: str
     place: Place
     expected: int
@@ -71,8 +72,10 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One bin to count. `seconds` are the count's; `walk` is the aisle's, at its first task, else 0."""
+    """One bin to count. `line` is its place in the audit, from 1; `seconds` are the count's; `walk` is the aisle's, at its
+    first task, else 0."""
 
+    line: int
     site: str
     aisle: str
     bin_id: str
@@ -99,10 +102,11 @@ class Plan:
     num_without_value: int = field(default=0)
 
 
-def candidate(line: AuditLine, labour: Labour, *, by_value: bool, errors: RecordErrors) -> Candidate:
+def candidate(line: AuditLine, number: int, labour: Labour, *, by_value: bool, errors: RecordErrors) -> Candidate:
     """What a plan needs to know of a line; nothing in it holds on to the estimate."""
     record = line.record
     return Candidate(
+        line=number,
         bin_id=record.bin_id,
         place=place_of(record),
         expected=record.expected,
@@ -129,7 +133,9 @@ def plan_counts(
     """
     if not budget >= 0:
         raise ValueError(f"`budget >= 0` must hold, but got budget={budget}")
-    bins = _in_walking_order(candidate(line, labour, by_value=by_value, errors=errors) for line in lines)
+    bins = _in_walking_order(
+        candidate(line, number, labour, by_value=by_value, errors=errors) for number, line in enumerate(lines, 1)
+    )
     gains = [0.0 if one.verified else one.gain for one in bins]
     seconds = [one.seconds for one in bins]
     places = [one.place for one in bins]
@@ -160,6 +166,7 @@ def _tasks(bins: list[Candidate], taken: list[int], labour: Labour) -> Iterable[
     for one in (bins[i] for i in taken):
         site, aisle = one.place
         yield Task(
+            line=one.line,
             site=site,
             aisle=aisle,
             bin_id=one.bin_id,

@@ -47,7 +47,7 @@ COMMANDS = {
     "count": ("binsight.cli.count:count", "Count the items in photos: an estimate per photo."),
     "serve": (
         "binsight.cli.serve:serve",
-        "Answer counts over HTTP: SageMaker's contract, /v1 for integrators, /v2.",
+        "Answer counts over HTTP, and the console: SageMaker's contract, /v1, /v2, and pages for people.",
     ),
     "audit": ("binsight.cli.audit:audit", "Compare stock records with photos: a verdict each, bins to count."),
     "keys": ("binsight.cli.keys:keys", "Give, renew and take away keys to the service."),

@@ -30,7 +30,7 @@ COMMANDS = {
         "Write people's counts in the columns in which a stock system takes them.",
     ),
     "epcis": ("binsight.cli.audit_epcis:epcis", "Write a kept audit as a GS1 EPCIS 2.0 document."),
-    "verify-log": ("binsight.cli.audit:verify_log", "Prove that nothing in the ledger of audits was changed."),
+    "verify-log": ("binsight.cli.audit:verify_log", "Prove that nothing in the ledger was changed."),
 }
 
 
@@ -56,19 +56,20 @@ def audit() -> None:
 )
 @json_option
 def verify_log(head: str | None, as_json: bool) -> None:
-    """Prove that nothing in the ledger of audits was changed.
+    """Prove that nothing in the ledger was changed.
 
-    Every act of an audit is an entry of the journal, chained to the one before by its hash, and the verdicts are proven
-    by the digests in it. The result is how many entries hold, and the last hash: kept elsewhere, on paper for one, and
-    given with --head the next time, it also shows whether the end was cut off. Ends non-zero where the chain is broken.
+    Every act, of an audit or of a person, is an entry of the journal, chained to the one before by its hash; verdicts,
+    tasks, counts and decisions are proven by the digests in it. The result is how many entries hold, and the last hash:
+    kept elsewhere, on paper for one, and given with --head the next time, it also shows whether the end was cut off. Ends
+    non-zero where the chain is broken.
     """
     require_extra("ledger", "proving the ledger")
     from binsight.settings import settings
-    from binsight.storage.ledger import Audits, Ledger
+    from binsight.storage.ledger import Ledger, prove
 
     ledger = Ledger.open(settings().ledger)
     try:
-        proof = Audits(ledger).verify(head=head)
+        proof = prove(ledger, head=head)
     finally:
         ledger.close()
     if as_json:

@@ -60,6 +60,7 @@ HOURS_OR_MINUTES = Finite(min=0)
 @click.option("--by-value", is_flag=True, help="Rank bins by the value that counts correct, not by units.")
 @click.option("--xlsx", is_flag=True, help="Write the tables as one workbook too, audit.xlsx.")
 @click.option("--keep/--no-keep", default=True, show_default=True, help="Keep the audit in the ledger.")
+@click.option("--tasks", "give_out", is_flag=True, help="Give the bins to count out as tasks, on the console.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("audit"), show_default=True, help="Its folder."
 )
@@ -80,6 +81,7 @@ def run(
     by_value: bool,
     xlsx: bool,
     keep: bool,
+    give_out: bool,
     out: Path,
     as_json: bool,
     **given: Any,
@@ -120,6 +122,7 @@ def run(
             unit_cost=unit_cost,
             budget_minutes=budget,
             by_value=by_value,
+            give_out=give_out,
         ),
         out,
         by=who() if keep else None,

@@ -23,6 +23,7 @@ MODULES = {
     "ledger": ("sqlalchemy", "alembic"),
     "serve": ("fastapi", "uvicorn", "httpcore", "prometheus_client", "python_multipart"),
     "audit": ("sqlalchemy", "alembic", "openpyxl", "matplotlib"),
+    "console": ("argon2", "openpyxl", "matplotlib"),
     "data": ("imagehash", "matplotlib", "pyarrow", "scipy"),
     "train": ("torch", "timm", "lightning_fabric", "onnxscript", "safetensors", "tomli_w", "pyarrow", "matplotlib"),
 }

@@ -1,11 +1,16 @@
 """`binsight serve`."""
 
+import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from binsight.cli.options import json_option, require_extra
-from binsight.errors import BadInput
+from binsight.errors import BadInput, MissingExtra
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 @click.command()
@@ -46,8 +51,7 @@ from binsight.errors import BadInput
 @click.option(
     "--only",
     type=click.Choice(["counting"]),
-    expose_value=False,
-    help="Leave the rest out. There is nothing but counting yet, so that this changes nothing.",
+    help="Leave the console out.",
 )
 @json_option
 def serve(
@@ -61,13 +65,17 @@ def serve(
     canary_share: float | None,
     shadow_share: float | None,
     lanes: int | None,
+    only: str | None,
     as_json: bool,
 ) -> None:
-    """Answer counts over HTTP: SageMaker's contract, /v1 for integrators, /v2.
+    """Answer counts over HTTP, and the console: SageMaker's contract, /v1, /v2, and pages for people.
 
     The result is a service at HOST:PORT. POST a photo to /v1/count, or a photo and its record to /v1/verify; /docs
     describes every endpoint. /ping answers 200 once the model is loaded and warm. Where the queue is full, the answer is
     503 and says when to try again. SIGTERM and Ctrl-C let requests under way be finished.
+
+    /console is where people count blind, decide and see what became of audits; unless --only counting. Where nobody can
+    sign in yet, the log says how the first admin is made.
 
     At an address that others can reach, callers need a key (binsight keys add) unless --no-keys says that something in
     front of the service decides who may ask.
@@ -93,7 +101,20 @@ def serve(
     shares = {"canary_share": canary_share, "shadow_share": shadow_share}
     chosen = settings().model_copy(update={name: share for name, share in shares.items() if share is not None})
     app = make_app(model, follow=follow, num_lanes=lanes, keys=demanded, chosen=chosen, loading=loading)
+    if only is None:
+        _add_console(app, address=f"{'https' if tls_cert else 'http'}://{host}:{port}")
     serve_app(app, host=host, port=port, tls=(tls_cert, tls_key) if tls_cert and tls_key else None)
+
+
+def _add_console(app: "FastAPI", *, address: str) -> None:
+    try:
+        require_extra("console", "the console")
+    except MissingExtra as error:  # the service alone counts as well
+        logging.getLogger(__name__).warning("there is no console: %s", error)
+        return
+    from binsight.console import add_console
+
+    add_console(app, address=address)
 
 
 def _demands_keys(host: str, keys: bool | None) -> bool:

@@ -1,5 +1,6 @@
 """Counting photos and keeping a heat map of each: one picture a photo, in one folder."""
 
+import io
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -50,21 +51,27 @@ def heatmap_name(photo: str) -> str:
     return f"{stem or 'photo'}-{sha256(photo.encode(errors='surrogateescape')).hexdigest()[:8]}.jpg"
 
 
-def write_heatmap(counter: Counter, data: bytes, estimate: CountEstimate, folder: Path) -> Path:
-    """Draw where the model looked in a photo that it has counted, and return the picture's path.
+def heatmap_jpeg(counter: Counter, data: bytes, estimate: CountEstimate) -> bytes:
+    """The picture of where the model looked in one photo, as a JPEG; about 120 answers of the network long.
 
     The caption is in the picture and, for those who cannot see it, in the file's comment. Raises `BadPhoto` as
-    `decode_photo` does, and `StorageFailure` where the disk fails.
+    `decode_photo` does.
     """
     enough_side = OVERSAMPLING * counter.bundle.spec.preprocessing.size  # the very pixels that were counted
     image = decode_photo(data, name=estimate.photo, limits=counter.limits, enough_side=enough_side)
     map_RC = occlusion_map(counter, image)
-    path = folder / heatmap_name(estimate.photo)
+    file = io.BytesIO()
     comment = ". ".join(caption_lines(map_RC, estimate))
+    draw_heatmap(image, map_RC, estimate).save(file, "JPEG", quality=QUALITY, subsampling="4:4:4", comment=comment)
+    return file.getvalue()
+
+
+def write_heatmap(counter: Counter, data: bytes, estimate: CountEstimate, folder: Path) -> Path:
+    """Write `heatmap_jpeg` into `folder`; its path. Raises as that does, and `StorageFailure` where the disk fails."""
+    path = folder / heatmap_name(estimate.photo)
+    jpeg = heatmap_jpeg(counter, data, estimate)
     with written_whole(path) as part:
-        draw_heatmap(image, map_RC, estimate).save(
-            part, "JPEG", quality=QUALITY, subsampling="4:4:4", comment=comment
-        )
+        part.write_bytes(jpeg)
     return path
 
 

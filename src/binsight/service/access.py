@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 OPEN_PATHS = frozenset({"/ping", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"})
 """Whether the service runs, and its description, which is the same everywhere."""
 
+CONSOLE = "/console"
+"""Where the console is mounted, if it is."""
+
 _bearer = HTTPBearer(auto_error=False, scheme_name="Bearer", description="Authorization: Bearer bsk_…")
 _header = APIKeyHeader(name="X-Api-Key", auto_error=False, scheme_name="ApiKey", description="The same key.")
 
@@ -80,7 +83,7 @@ class Access:
         await self._app(scope, receive, send)
 
     def _key(self, scope: Scope) -> ApiKey | None:
-        if self._known is None or scope["path"] in self._open_paths:
+        if self._known is None or scope["path"] in self._open_paths or _is_console(scope["path"]):
             return None
         token = _token(Headers(scope=scope))
         known = self._known()
@@ -115,6 +118,11 @@ async def _check(
             )
     if COUNT in wanted.scopes:
         request.app.state.rates.ask(key)
+
+
+def _is_console(path: str) -> bool:
+    """The console asks for more than a key: for a person who is signed in."""
+    return path == CONSOLE or path.startswith(f"{CONSOLE}/")
 
 
 def _token(headers: Headers) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import State
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -96,7 +97,7 @@ def make_app(
     app.state.answering = app.state.lanes = app.state.watchman = app.state.failure = None
     app.state.following = app.state.shadow = None
     app.state.ends_at = None
-    app.state.on_failure = lambda: None
+    app.state.on_failure = app.state.on_ready = lambda: None
     app.state.demands_keys = chosen.access == "keys" if keys is None else keys
     app.state.known_keys, app.state.rates = None, Rates()
     app.state.capturer = None
@@ -107,7 +108,7 @@ def make_app(
     metrics.gauge("binsight_ready", "1 while photos are taken.", lambda: _lanes(app, "is_ready"))
     for router in (sagemaker.router, integrators.router, drifting.router, inference_protocol.router):
         app.include_router(router)
-    for kind in (BinsightError, HTTPException, *LEFT, Exception):
+    for kind in (BinsightError, HTTPException, RequestValidationError, *LEFT, Exception):
         app.add_exception_handler(kind, _answer_error)
     _surround(app, chosen, metrics)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
@@ -132,10 +133,11 @@ def _capturer(chosen: Settings, metrics: Metrics) -> "Capturer":
 
 def _surround(app: FastAPI, chosen: Settings, metrics: Metrics) -> None:
     """What every request passes; the last added is the outermost."""
+    app.state.open_paths = {*OPEN_PATHS, *(["/metrics"] if chosen.open_metrics else [])}
     app.add_middleware(
         Access,
         known=(lambda: app.state.known_keys) if app.state.demands_keys else None,
-        open_paths=OPEN_PATHS | ({"/metrics"} if chosen.open_metrics else set()),
+        open_paths=app.state.open_paths,
         answer_error=_answer_error,
     )
     app.add_middleware(Around, metrics=metrics, traces=app.state.traces)
@@ -223,6 +225,7 @@ def _load(app: FastAPI) -> None:
     )
     state.watchman.start()
     log.info("%s is ready after %.1f s, %d lanes", lanes.served.name, time.monotonic() - started, lanes.num_lanes)
+    state.on_ready()
 
 
 def _known_keys(chosen: Settings) -> "KnownKeys":
@@ -266,6 +269,10 @@ async def _answer_error(request: Request, error: Exception) -> Response:
             request_id=request_id,
         )
         status, answer = error.status_code, ErrorAnswer(error=detail)
+    elif isinstance(error, RequestValidationError):
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:10])
+        _, answer = error_for(BadInput(f"the request is not as /docs has it ({wrong}); correct it"), request_id)
+        status = 422
     else:
         status, answer = error_for(error, request_id)
     request.app.state.metrics.errors.labels(answer.error.code).inc()

@@ -38,7 +38,7 @@ class Around:
         given = headers.get("x-request-id") or headers.get(INFERENCE_ID) or ""
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["id"] = request_id
-        started, status = time.perf_counter(), 500
+        started, status, root = time.perf_counter(), 500, scope.get("root_path", "")
 
         async def named(message: Message) -> None:
             nonlocal status
@@ -54,7 +54,8 @@ class Around:
                 await self._app(scope, receive, named)
             finally:
                 # By route and not by path: a scanner would make a series of every path it tries.
-                endpoint = getattr(scope.get("route"), "path", "other")
+                mounted = scope.get("root_path", "").removeprefix(root)
+                endpoint = mounted + getattr(scope.get("route"), "path", "/other" if mounted else "other")
                 seconds = time.perf_counter() - started
                 ended.endpoint, ended.status = endpoint, status
                 self._metrics.requests.labels(endpoint, str(status)).inc()

@@ -18,10 +18,11 @@ from typing import Any
 
 from binsight.errors import BadInput
 
-COUNT, READ, ADMIN = "count", "read", "admin"
+COUNT, READ, TASKS, ADMIN = "count", "read", "tasks", "admin"
 SCOPES: Mapping[str, str] = {
     COUNT: "count and verify photos",
     READ: "read what models there are",
+    TASKS: "read and give out tasks, and send people's counts in",
     ADMIN: "everything that any other scope allows",
 }
 """What a key may be for."""

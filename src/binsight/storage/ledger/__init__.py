@@ -1,15 +1,28 @@
 """The ledger: what must not be lost or changed, in SQLite or PostgreSQL. All SQL of Binsight is in here."""
 
 from binsight.storage.ledger.api_keys import ApiKeys
-from binsight.storage.ledger.audits import Audit, AuditLineRow, Audits
+from binsight.storage.ledger.audits import AisleRow, Audit, AuditLineRow, Audits, FoundBy
 from binsight.storage.ledger.captures import CaptureRow, CaptureRows
 from binsight.storage.ledger.consignments import ConsignmentHistory, Consignments
+from binsight.storage.ledger.counts import Counted, Counts, Follows
 from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.evidence import Evidence
 from binsight.storage.ledger.journal import Entry, Journal, Proof
+from binsight.storage.ledger.leases import BIN, PHOTO, Lease, Leases
 from binsight.storage.ledger.models import AliasMove, Models, ModelVersion, Pointed
+from binsight.storage.ledger.people import ADMIN, APPROVER, COUNTER, ROLES, People, Sessions, User
+from binsight.storage.ledger.policies import Policies, PolicyRow
+from binsight.storage.ledger.proof import prove
+from binsight.storage.ledger.tasks import CountRow, Detail, NewTask, Task, TaskRows
 
 __all__ = [
+    "ADMIN",
+    "APPROVER",
+    "BIN",
+    "COUNTER",
+    "PHOTO",
+    "ROLES",
+    "AisleRow",
     "AliasMove",
     "ApiKeys",
     "Audit",
@@ -19,12 +32,29 @@ __all__ = [
     "CaptureRows",
     "ConsignmentHistory",
     "Consignments",
+    "CountRow",
+    "Counted",
+    "Counts",
+    "Detail",
     "Entry",
     "Evidence",
+    "Follows",
+    "FoundBy",
     "Journal",
+    "Lease",
+    "Leases",
     "Ledger",
     "ModelVersion",
     "Models",
+    "NewTask",
+    "People",
     "Pointed",
+    "Policies",
+    "PolicyRow",
     "Proof",
+    "Sessions",
+    "Task",
+    "TaskRows",
+    "User",
+    "prove",
 ]

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from binsight.errors import MissingObject
 from binsight.storage.ledger.database import Ledger
-from binsight.storage.ledger.journal import Journal, Proof, append, digest
-from binsight.storage.ledger.tables import audit_lines, audits
+from binsight.storage.ledger.journal import Journal, append, digest, digest_of_rows
+from binsight.storage.ledger.tables import audit_aisles, audit_lines, audits
 
 _PAGE = 1000
 BEGUN, LINES, ENDED = "audit.begun", "audit.lines", "audit.ended"
@@ -50,6 +50,27 @@ class AuditLineRow:
     units_off: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundBy:
+    """What a line is looked up by, taken out of its record: not in its digest, since nothing is decided by it."""
+
+    site: str
+    aisle: str
+    value_off: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AisleRow:
+    """The lines of one aisle in numbers."""
+
+    site: str
+    aisle: str
+    num_records: int
+    num_verified: int
+    num_suspect: int
+    units_off: float
+
+
 class Audits:
     """The audits of a ledger. Every method raises as the ledger's transactions do."""
 
@@ -72,17 +93,23 @@ class Audits:
             append(connection, kind=BEGUN, subject=audit.id, body={"sha256": digest("", row)}, by=by)
         return audit
 
-    def add(self, audit: Audit, lines: Sequence[AuditLineRow]) -> None:
-        """Keep lines, all of them or none, and their digest in the journal."""
+    def add(self, audit: Audit, lines: Sequence[AuditLineRow], found_by: Sequence[FoundBy] = ()) -> None:
+        """Keep lines, all of them or none, and their digest in the journal; `found_by` has one for each, or none."""
         rows = list(map(_fields, lines))
-        body = {"first": lines[0].place, "last": lines[-1].place, "sha256": _digest(rows)}
+        places = [{name: getattr(one, name) for name in FoundBy.__slots__} for one in found_by] or [{}] * len(rows)
+        body = {"first": lines[0].place, "last": lines[-1].place, "sha256": digest_of_rows(rows)}
         with self._ledger.writing() as connection:
-            connection.execute(sa.insert(audit_lines), [{"audit": audit.id, **row} for row in rows])
+            connection.execute(
+                sa.insert(audit_lines),
+                [{"audit": audit.id, **row, **place} for row, place in zip(rows, places, strict=True)],
+            )
             append(connection, kind=LINES, subject=audit.id, body=body, by=audit.begun_by)
 
-    def end(self, audit: Audit, tally: Mapping[str, Any]) -> None:
+    def end(self, audit: Audit, tally: Mapping[str, Any], aisles: Sequence[AisleRow] = ()) -> None:
         """Say that all lines are there, and what they came to. An audit without its end was cut off."""
         with self._ledger.writing() as connection:
+            if aisles:
+                connection.execute(sa.insert(audit_aisles), [{"audit": audit.id, **asdict(one)} for one in aisles])
             append(connection, kind=ENDED, subject=audit.id, body=tally, by=audit.begun_by)
 
     def read(self, audit_id: str) -> Audit:
@@ -95,7 +122,7 @@ class Audits:
 
     def lines(self, audit_id: str, *, first: int = 1, last: int | None = None) -> Iterator[AuditLineRow]:
         """The lines of an audit in their places, some hundred at a time."""
-        columns = [column for column in audit_lines.c if column.name != "audit"]
+        columns = [audit_lines.c[name] for name in AuditLineRow.__slots__]
         query = (
             sa.select(*columns).where(audit_lines.c.audit == audit_id).order_by(audit_lines.c.place).limit(_PAGE)
         )
@@ -112,14 +139,8 @@ class Audits:
                 return
             first = page[-1].place + 1
 
-    def verify(self, *, head: str | None = None) -> Proof:
-        """Prove the journal, every line and audit whose digest stands in it, and that there are no others."""
-        proof = Journal(self._ledger).verify(head=head)
-        broken = proof.broken or self._broken()
-        return Proof(num_entries=proof.num_entries, head=proof.head, broken=broken)
-
-    def _broken(self) -> str | None:
-        """What does not agree with the journal, which holds."""
+    def broken(self) -> str | None:
+        """What of audits and lines does not agree with the journal, which holds, or stands in no entry of it."""
         journal, proven = Journal(self._ledger), dict[str, int]()
         for entry in journal.read(kind=BEGUN):
             begun = self._begun(entry.subject)
@@ -129,7 +150,7 @@ class Audits:
         for entry in journal.read(kind=LINES):
             first, last = entry.body["first"], entry.body["last"]
             rows = list(map(_fields, self.lines(entry.subject, first=first, last=last)))
-            if _digest(rows) != entry.body["sha256"]:
+            if digest_of_rows(rows) != entry.body["sha256"]:
                 return f"lines {first} to {last} of audit {entry.subject} are not those of entry {entry.seq}"
             proven[entry.subject] += len(rows)
         return self._put_in(proven)
@@ -155,10 +176,3 @@ class Audits:
 def _fields(line: AuditLineRow) -> dict[str, Any]:
     """As `asdict`, which copies deeply and takes ten times as long."""
     return {name: getattr(line, name) for name in AuditLineRow.__slots__}
-
-
-def _digest(rows: Sequence[Mapping[str, Any]]) -> str:
-    found = ""
-    for row in rows:
-        found = digest(found, row)
-    return found

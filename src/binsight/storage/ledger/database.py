@@ -2,9 +2,10 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from binsight.errors import BadInput, MissingExtra, StorageFailure
 
@@ -12,7 +13,7 @@ try:
     import sqlalchemy as sa
     from alembic import command
     from alembic.config import Config
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+    from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 except ImportError:
     raise MissingExtra("the ledger", extra="ledger") from None
 
@@ -86,6 +87,18 @@ class Ledger:
             raise StorageFailure(
                 f"the ledger at {shown(self.url)} failed ({reason}); check the address, or start the database"
             ) from None
+
+
+def inserted(connection: sa.Connection, into: sa.Insert, rows: Sequence[Mapping[str, Any]] | None = None) -> bool:
+    """Insert within a transaction that goes on; False, and nothing is inserted, where a row has a key that is taken."""
+    savepoint = connection.begin_nested()
+    try:
+        connection.execute(into, rows)
+    except IntegrityError:
+        savepoint.rollback()
+        return False
+    savepoint.commit()
+    return True
 
 
 def shown(url: str) -> str:

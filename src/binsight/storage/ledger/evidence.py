@@ -21,7 +21,7 @@ class Evidence:
 
     def lines(self, audit_id: str, bin_ids: Sequence[str]) -> list[AuditLineRow]:
         """The audit's lines of these bins, at whatever site, in their places."""
-        columns = [column for column in audit_lines.c if column.name != "audit"]
+        columns = [audit_lines.c[name] for name in AuditLineRow.__slots__]
         wanted = (audit_lines.c.audit == audit_id) & audit_lines.c.bin_id.in_(bin_ids)
         with self._ledger.reading() as connection:
             rows = connection.execute(sa.select(*columns).where(wanted).order_by(audit_lines.c.place)).mappings()

@@ -8,7 +8,7 @@ another table, which are proven with it.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -126,6 +126,14 @@ class Journal:
 def digest(before: str, row: Mapping[str, Any]) -> str:
     """The digest of rows up to this one, given that of the rows before it."""
     return sha256(f"{before}\n{_canonical(row)}".encode()).hexdigest()
+
+
+def digest_of_rows(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The digest of many rows, in their order."""
+    found = ""
+    for row in rows:
+        found = digest(found, row)
+    return found
 
 
 def _chained(before: str, row: Mapping[str, Any]) -> str:

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from binsight.errors import ChangedMeanwhile, MissingObject
-from binsight.storage.ledger.database import Ledger
+from binsight.storage.ledger.database import Ledger, inserted
 from binsight.storage.ledger.tables import alias_moves, aliases, model_versions
 
 
@@ -76,12 +75,7 @@ class Models:
         with self._ledger.writing() as connection:
             found = connection.execute(sa.select(model_versions).where(model_versions.c.version == version)).first()
             if found is None:
-                savepoint = connection.begin_nested()
-                try:
-                    connection.execute(sa.insert(model_versions).values(row))
-                    savepoint.commit()
-                except IntegrityError:  # somebody else registered the same at this moment
-                    savepoint.rollback()
+                inserted(connection, sa.insert(model_versions).values(row))  # or somebody else did at this moment
                 query = sa.select(model_versions).where(model_versions.c.version == version)
                 found = connection.execute(query).one()
             return _version(found)
@@ -154,14 +148,7 @@ def _retired_revision(connection: sa.Connection, alias: str) -> int:
 
 def _swapped(connection: sa.Connection, alias: str, to: str | None, revision: int) -> bool:
     if revision == 1:
-        savepoint = connection.begin_nested()
-        try:
-            connection.execute(sa.insert(aliases).values(alias=alias, version=to, revision=1))
-        except IntegrityError:
-            savepoint.rollback()
-            return False
-        savepoint.commit()
-        return True
+        return inserted(connection, sa.insert(aliases).values(alias=alias, version=to, revision=1))
     as_seen = (aliases.c.alias == alias) & (aliases.c.revision == revision - 1)
     changed = connection.execute(sa.update(aliases).where(as_seen).values(version=to, revision=revision))
     return changed.rowcount == 1

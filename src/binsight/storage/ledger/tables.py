@@ -114,6 +114,143 @@ audit_lines = sa.Table(
     sa.Column("p_record", sa.Float),
     sa.Column("p_right", sa.Float, nullable=False),
     sa.Column("units_off", sa.Float, nullable=False),
-    sa.Index("audit_lines_by_error", "audit", "verdict", "units_off"),
+    sa.Column("site", sa.String(200)),
+    sa.Column("aisle", sa.String(200)),
+    sa.Column("value_off", sa.Float),
+    sa.Index("audit_lines_by_error", "audit", "verdict", "units_off", "place"),
+    sa.Index("audit_lines_by_value", "audit", "verdict", "value_off", "place"),
+    sa.Index("audit_lines_by_aisle", "audit", "site", "aisle", "verdict", "units_off", "place"),
+    sa.Index("audit_lines_by_exception", "audit", "exception", "units_off", "place"),
     sa.Index("audit_lines_by_bin", "bin_id", "audit"),
+)
+
+audit_aisles = sa.Table(
+    "audit_aisles",
+    metadata,
+    sa.Column("audit", sa.String(36), sa.ForeignKey("audits.id"), primary_key=True),
+    sa.Column("site", sa.String(200), primary_key=True),
+    sa.Column("aisle", sa.String(200), primary_key=True),
+    sa.Column("num_records", sa.BigInteger, nullable=False),
+    sa.Column("num_verified", sa.BigInteger, nullable=False),
+    sa.Column("num_suspect", sa.BigInteger, nullable=False),
+    sa.Column("units_off", sa.Float, nullable=False),
+)
+
+
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("id", sa.String(12), primary_key=True),
+    sa.Column("name", sa.String(100), nullable=False, unique=True),
+    sa.Column("role", sa.String(20), nullable=False),
+    sa.Column("password_hash", sa.String(200), nullable=False),
+    sa.Column("created_at", sa.String(32), nullable=False),
+    sa.Column("created_by", sa.String(200), nullable=False),
+    sa.Column("disabled_at", sa.String(32)),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("token_hash", sa.String(64), primary_key=True),
+    sa.Column("user", sa.String(12), sa.ForeignKey("users.id"), nullable=False),
+    sa.Column("created_at", sa.String(32), nullable=False),
+    sa.Column("used_at", sa.String(32), nullable=False),
+    sa.Column("expires_at", sa.String(32), nullable=False),
+)
+
+policies = sa.Table(
+    "policies",
+    metadata,
+    sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("set_at", sa.String(32), nullable=False),
+    sa.Column("set_by", sa.String(200), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+)
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("audit", sa.String(36), sa.ForeignKey("audits.id"), nullable=False),
+    sa.Column("place", sa.BigInteger, nullable=False),
+    sa.Column("rank", sa.BigInteger, nullable=False),
+    sa.Column("origin", sa.String(20), nullable=False),
+    sa.Column("site", sa.String(200), nullable=False),
+    sa.Column("aisle", sa.String(200), nullable=False),
+    sa.Column("bin_id", sa.String(200), nullable=False),
+    sa.Column("created_at", sa.String(32), nullable=False),
+    sa.Column("created_by", sa.String(200), nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("from_photo", sa.Boolean, nullable=False),
+    sa.Column("posted_at", sa.String(32)),
+    sa.Column("quantity", sa.BigInteger),
+    sa.Column("lease", sa.String(36)),
+    sa.Column("leased_until", sa.String(32)),
+    sa.ForeignKeyConstraint(["audit", "place"], ["audit_lines.audit", "audit_lines.place"]),
+    sa.UniqueConstraint("audit", "place", name="one_task_a_line"),
+    sa.Index("tasks_by_state", "state", "rank", "id"),
+    sa.Index("tasks_by_lease", "lease"),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("token", sa.String(36), primary_key=True),
+    sa.Column("task", sa.String(36), sa.ForeignKey("tasks.id"), nullable=False),
+    sa.Column("user", sa.String(12), sa.ForeignKey("users.id"), nullable=False),
+    sa.Column("where", sa.String(10), nullable=False),
+    sa.Column("leased_at", sa.String(32), nullable=False),
+    sa.Index("leases_by_task", "task"),
+)
+
+counts = sa.Table(
+    "counts",
+    metadata,
+    sa.Column("token", sa.String(36), sa.ForeignKey("leases.token"), primary_key=True),
+    sa.Column("task", sa.String(36), sa.ForeignKey("tasks.id"), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("stage", sa.String(20), nullable=False),
+    sa.Column("user", sa.String(12), sa.ForeignKey("users.id"), nullable=False),
+    sa.Column("where", sa.String(10), nullable=False),
+    sa.Column("counted", sa.BigInteger, nullable=False),
+    sa.Column("counted_at", sa.String(32), nullable=False),
+    sa.Column("seconds", sa.Float),
+    sa.Column("comment", sa.Text, nullable=False),
+    sa.Column("marks", sa.Text, nullable=False),
+    sa.UniqueConstraint("task", "number", name="one_count_a_number"),
+    sa.Index("counts_by_user", "user", "task"),
+)
+
+count_acts = sa.Table(
+    "count_acts",
+    metadata,
+    sa.Column("token", sa.String(36), sa.ForeignKey("counts.token"), primary_key=True),
+    sa.Column("kind", sa.String(20), primary_key=True),
+    sa.Column("at", sa.String(32), nullable=False),
+)
+
+skips = sa.Table(
+    "skips",
+    metadata,
+    sa.Column("token", sa.String(36), sa.ForeignKey("leases.token"), primary_key=True),
+    sa.Column("task", sa.String(36), sa.ForeignKey("tasks.id"), nullable=False),
+    sa.Column("user", sa.String(12), sa.ForeignKey("users.id"), nullable=False),
+    sa.Column("at", sa.String(32), nullable=False),
+    sa.Column("reason", sa.String(40), nullable=False),
+    sa.Index("skips_by_task", "task", "user"),
+)
+
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("task", sa.String(36), sa.ForeignKey("tasks.id"), nullable=False),
+    sa.Column("user", sa.String(12), sa.ForeignKey("users.id"), nullable=False),
+    sa.Column("at", sa.String(32), nullable=False),
+    sa.Column("word", sa.String(20), nullable=False),
+    sa.Column("quantity", sa.BigInteger),
+    sa.Column("reason", sa.String(40), nullable=False),
+    sa.Column("comment", sa.Text, nullable=False),
+    sa.Index("decisions_by_task", "task", "at"),
 )

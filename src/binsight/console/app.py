@@ -1,0 +1,72 @@
+"""The console as an app of its own, which the service mounts under /console."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from binsight.console import (
+    bins,
+    counting,
+    deciding,
+    exceptions,
+    models_pages,
+    overview,
+    settings_pages,
+    signing_in,
+)
+from binsight.console.access import SignIn
+from binsight.console.headers import Headers
+from binsight.console.pages import error_page, to
+from binsight.console.state import Console
+from binsight.errors import BinsightError
+from binsight.service.answers import error_for
+from binsight.settings import Settings
+from binsight.storage.ledger import Ledger
+
+if TYPE_CHECKING:
+    from binsight.counting import Counter
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent / "static"
+
+
+def make_console(chosen: Settings, *, counter: "Callable[[], Counter | None]") -> tuple[FastAPI, str]:
+    """The app, and where nobody can sign in yet the token with which the first admin is made, else an empty one.
+
+    Raises as `Ledger.open` does.
+    """
+    console = Console(settings=chosen, ledger=Ledger.open(chosen.ledger), counter=counter)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.console = console
+    for room in (signing_in, counting, overview, exceptions, bins, deciding, models_pages, settings_pages):
+        app.include_router(room.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_exception_handler(SignIn, _sign_in)
+    for kind in (BinsightError, HTTPException, Exception):
+        app.add_exception_handler(kind, _show_error)
+    app.add_middleware(Headers)
+    return app, console.setup_token if console.people.is_empty() else ""
+
+
+async def _sign_in(request: Request, _error: Exception) -> Response:
+    wanted = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    return to(request, f"/sign-in?to={wanted}" if request.method == "GET" else "/sign-in")
+
+
+async def _show_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        sentence = "there is no such page; go on from the menu" if error.status_code == 404 else str(error.detail)
+        return error_page(request, error.status_code, sentence)
+    status, answer = error_for(error, getattr(request.state, "id", ""))
+    if status == 500:
+        log.error("a page of the console failed", exc_info=error)
+    detail = answer.error
+    return error_page(request, status, f"{detail.message}; {detail.mend}" if detail.mend else detail.message)

@@ -1,0 +1,88 @@
+"""The console as the service mounts it: nothing of it is imported before the service counts."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from binsight.console import rest
+from binsight.errors import BinsightError
+from binsight.service.access import CONSOLE
+from binsight.settings import Settings
+
+if TYPE_CHECKING:
+    from binsight.counting import Counter
+
+log = logging.getLogger(__name__)
+
+
+def add_console(app: FastAPI, *, address: str) -> None:
+    """Mount the console in a service's app, and join its API for programs to the service's.
+
+    It is opened once the service counts, or when it is first asked for. `address` is where people reach the service.
+    """
+    state = app.state
+
+    def counter() -> "Counter | None":
+        return state.lanes.served.counter if state.lanes else None
+
+    console = ConsoleLater(state.settings, counter=counter, address=address)
+    app.mount(CONSOLE, console, name="console")
+    app.add_route("/", _to_console, include_in_schema=False)
+    state.open_paths.add("/")
+    state.task_work = None
+    app.include_router(rest.router)
+    state.on_ready = console.open_or_say
+
+
+class ConsoleLater:
+    """An ASGI app that becomes the console when it is opened."""
+
+    def __init__(self, chosen: Settings, *, counter: "Callable[[], Counter | None]", address: str) -> None:
+        self._chosen, self._counter, self._address = chosen, counter, address
+        self._app: ASGIApp | None = None
+        self._opening = threading.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            app = await asyncio.to_thread(self.open) if self._app is None else self._app
+        except BinsightError as error:
+            await PlainTextResponse(f"The console cannot be opened: {error}.", 503)(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    def open(self) -> ASGIApp:
+        """Import and open the console; where nobody can sign in yet, the log says how the first admin is made.
+
+        Raises as `Ledger.open` does, and `MissingExtra` without the console's libraries.
+        """
+        with self._opening:
+            app = self._made() if self._app is None else self._app
+            self._app = app
+        return app
+
+    def open_or_say(self) -> None:
+        """Open it, or say in the log why that cannot be: the service counts without."""
+        try:
+            self.open()
+        except BinsightError as error:
+            log.error("the console cannot be opened: %s", error)
+
+    def _made(self) -> ASGIApp:
+        from binsight.console.app import make_console
+
+        app, token = make_console(self._chosen, counter=self._counter)
+        if token:
+            link = f"{self._address}{CONSOLE}/setup?token={token}"
+            log.warning("nobody can sign in to the console yet: make the first admin at %s", link)
+        return app
+
+
+async def _to_console(_request: Request) -> Response:
+    return RedirectResponse(f"{CONSOLE}/")

@@ -1,0 +1,53 @@
+// What both places of counting need: signs of life, how long a count took, and typing told from scanning.
+
+const root = document.body.dataset.root;
+const csrf = document.querySelector("meta[name=csrf]").content;
+
+/** Keep this person's tasks while the page is open, and give them back when it is left for good. */
+export function keepAlive(seconds) {
+  const post = (path) => fetch(root + path, { method: "POST", body: new URLSearchParams({ csrf }), keepalive: true });
+  const timer = setInterval(() => post("/alive").catch(() => {}), (1000 * seconds) / 3);
+  let goesOn = false;
+  document.addEventListener("submit", () => { goesOn = true; });
+  document.addEventListener("click", (event) => { if (event.target.closest("a")) goesOn = false; });
+  addEventListener("pagehide", () => {
+    clearInterval(timer);
+    if (!goesOn) navigator.sendBeacon(root + "/leave", new URLSearchParams({ csrf }));
+  });
+}
+
+/** Write the seconds since the page was shown into the form as it is sent, and send it once. */
+export function timeForm(form) {
+  const began = performance.now();
+  let sent = false;
+  form.addEventListener("submit", (event) => {
+    if (sent) { event.preventDefault(); return; }
+    sent = true;
+    form.querySelector("#seconds").value = ((performance.now() - began) / 1000).toFixed(1);
+  });
+}
+
+/** Have `onScan` get what a scanner types into the page: four characters or more, faster than any person, then Enter.
+ *  What it typed into a field is taken out again, and its Enter sends nothing. */
+export function tellScans(onScan, { fastest = 35, least = 4 } = {}) {
+  let typed = "", last = 0, before = null, field = null;
+  document.addEventListener("keydown", (event) => {
+    const isFast = event.timeStamp - last < fastest;
+    last = event.timeStamp;
+    if (event.key === "Enter" && isFast && typed.length >= least) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      if (field) field.value = before;
+      onScan(typed, field);
+      typed = "";
+      return;
+    }
+    if (event.key.length !== 1 || event.ctrlKey || event.metaKey || event.altKey) { if (event.key !== "Shift") typed = ""; return; }
+    if (!isFast || !typed) {
+      typed = "";
+      field = event.target instanceof HTMLInputElement ? event.target : null;
+      before = field ? field.value : null;
+    }
+    typed += event.key;
+  }, true);
+}

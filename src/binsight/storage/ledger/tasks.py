@@ -1,0 +1,239 @@
+"""Tasks: bins that people should count. Made from an audit's lines, their states changed by acts alone.
+
+A task as it is given to a person who counts (`Task`, `Lease`) says nothing of what the record or the model says: who
+counts blind must not be sent it. `TaskRows.detail` has all of it, for those who decide.
+"""
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import count, islice
+from typing import Any
+
+import sqlalchemy as sa
+
+from binsight.errors import ChangedMeanwhile, MissingObject
+from binsight.storage.ledger.audits import AuditLineRow
+from binsight.storage.ledger.database import Ledger, inserted
+from binsight.storage.ledger.journal import append, digest_of_rows
+from binsight.storage.ledger.tables import audit_lines, count_acts, counts, decisions, skips, tasks, users
+
+PLANNED, RANDOM, ASKED = "planned", "random", "asked"
+"""Why a bin is to be counted: by the plan, drawn at random, or because somebody asked for it."""
+CREATED, SUPERSEDED = "tasks.created", "tasks.superseded"
+FIXED = ("id", "audit", "place", "rank", "origin", "site", "aisle", "bin_id", "created_at", "created_by")
+"""Columns that never change; the journal holds their digest."""
+_TOGETHER = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """A line of an audit that is to be counted; the tasks of an audit are walked in the order in which they are given."""
+
+    place: int
+    origin: str
+    site: str
+    aisle: str
+    bin_id: str
+    from_photo: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task without anything that a person who counts blind must not see. `quantity` is what was found in the end."""
+
+    id: str
+    audit: str
+    place: int
+    rank: int
+    site: str
+    aisle: str
+    bin_id: str
+    state: str
+    from_photo: bool
+    quantity: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountRow:
+    """One person's count, by user name. `where` is "photo" or "bin", `stage` what the task waited for, `marks` JSON."""
+
+    token: str
+    number: int
+    stage: str
+    user: str
+    where: str
+    counted: int
+    counted_at: str
+    seconds: float | None
+    comment: str
+    marks: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """A task with all that is known of it, for those who decide. People are named by their user names."""
+
+    task: Task
+    origin: str
+    line: AuditLineRow
+    counts: tuple[CountRow, ...]
+    withdrawn: frozenset[str]
+    skips: tuple[Mapping[str, Any], ...]
+    decisions: tuple[Mapping[str, Any], ...]
+
+    @property
+    def standing(self) -> tuple[CountRow, ...]:
+        """The counts that were not withdrawn."""
+        return tuple(one for one in self.counts if one.token not in self.withdrawn)
+
+
+class TaskRows:
+    """The tasks of a ledger. Every method raises as the ledger's transactions do."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def create(self, audit: str, new: Iterable[NewTask], *, by: str) -> int:
+        """Make tasks of an audit's lines, all or none; how many. Raises `ChangedMeanwhile` where a line has one already."""
+        at, number, rest = _now(), 0, iter(new)
+        with self._ledger.writing() as connection:
+            query = sa.select(sa.func.max(tasks.c.rank)).where(tasks.c.audit == audit)
+            ranks = count((connection.execute(query).scalar() or 0) + 1)
+            while together := list(islice(rest, _TOGETHER)):
+                rows = [_new_row(one, audit, next(ranks), at, by) for one in together]
+                if not inserted(connection, sa.insert(tasks), rows):
+                    raise ChangedMeanwhile(
+                        f"audit {audit} has tasks for some of these bins already; see what tasks there are"
+                    )
+                number += len(rows)
+                proof = digest_of_rows(map(fixed, rows))
+                body = {"first": rows[0]["rank"], "last": rows[-1]["rank"], "sha256": proof}
+                append(connection, kind=CREATED, subject=audit, body=body, by=by)
+        return number
+
+    def supersede(self, audit: str, *, by: str) -> int:
+        """Cancel tasks of other audits for bins that this one has tasks for, where nobody counted or has them; how many."""
+        new = tasks.alias("new")
+        same = (new.c.audit == audit) & (new.c.bin_id == tasks.c.bin_id) & (new.c.site == tasks.c.site)
+        is_idle = tasks.c.lease.is_(None) | (tasks.c.leased_until <= _now())
+        old = (tasks.c.audit != audit) & (tasks.c.state == "count") & is_idle & sa.exists().where(same)
+        number = 0
+        with self._ledger.writing() as connection:
+            ids = list(connection.execute(sa.select(tasks.c.id).where(old).with_for_update()).scalars())
+            for start in range(0, len(ids), _TOGETHER):
+                some = ids[start : start + _TOGETHER]
+                cancelled = sa.update(tasks).where(tasks.c.id.in_(some)).values(state="cancelled", lease=None)
+                number += connection.execute(cancelled).rowcount
+                append(
+                    connection, kind=SUPERSEDED, subject=audit, body={"tasks": some, "state": "cancelled"}, by=by
+                )
+        return number
+
+    def find(
+        self,
+        *,
+        states: Sequence[str] = (),
+        audit: str | None = None,
+        site: str | None = None,
+        aisle: str | None = None,
+        after: tuple[int, str] | None = None,
+        most: int = 100,
+    ) -> list[Task]:
+        """Tasks in walking order, those that fit, after the one of this rank and id."""
+        query = sa.select(*_COLUMNS).order_by(tasks.c.rank, tasks.c.id).limit(most)
+        query = query.where(tasks.c.state.in_(states)) if states else query
+        for column, value in ((tasks.c.audit, audit), (tasks.c.site, site), (tasks.c.aisle, aisle)):
+            query = query if value is None else query.where(column == value)
+        if after is not None:
+            query = query.where(sa.tuple_(tasks.c.rank, tasks.c.id) > sa.tuple_(*map(sa.literal, after)))
+        with self._ledger.reading() as connection:
+            return [task_of(row) for row in connection.execute(query)]
+
+    def tally(self, audit: str | None = None) -> dict[str, int]:
+        """How many tasks are in each state."""
+        query = sa.select(tasks.c.state, sa.func.count()).group_by(tasks.c.state)
+        query = query if audit is None else query.where(tasks.c.audit == audit)
+        with self._ledger.reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def aisles(self, states: Sequence[str]) -> list[tuple[str, str, int]]:
+        """Site and aisle of tasks in these states, and how many there are, in walking order."""
+        by = (tasks.c.site, tasks.c.aisle)
+        query = sa.select(*by, sa.func.count()).where(tasks.c.state.in_(states)).group_by(*by)
+        with self._ledger.reading() as connection:
+            return [
+                (row[0], row[1], row[2]) for row in connection.execute(query.order_by(sa.func.min(tasks.c.rank)))
+            ]
+
+    def detail(self, task_id: str) -> Detail:
+        """All that is known of a task. Raises `MissingObject`."""
+        with self._ledger.reading() as connection:
+            return detail_of(connection, task_id)
+
+
+def detail_of(connection: sa.Connection, task_id: str) -> Detail:
+    """As `TaskRows.detail`, within a transaction."""
+    row = connection.execute(sa.select(*_COLUMNS, tasks.c.origin).where(tasks.c.id == task_id)).first()
+    if row is None:
+        raise MissingObject(f"there is no task {task_id[:40]!r}; check its id")
+    of = (audit_lines.c.audit == row.audit) & (audit_lines.c.place == row.place)
+    columns = [audit_lines.c[name] for name in AuditLineRow.__slots__]
+    line = connection.execute(sa.select(*columns).where(of)).mappings().one()
+    withdrawn = (
+        sa.select(count_acts.c.token)
+        .join(counts, counts.c.token == count_acts.c.token)
+        .where((counts.c.task == task_id) & (count_acts.c.kind == "withdrawn"))
+    )
+    return Detail(
+        task=task_of(row),
+        origin=row.origin,
+        line=AuditLineRow(**line),
+        counts=tuple(CountRow(**one) for one in _of_task(connection, counts, task_id, counts.c.number)),
+        withdrawn=frozenset(connection.execute(withdrawn).scalars()),
+        skips=tuple(_of_task(connection, skips, task_id, skips.c.at)),
+        decisions=tuple(_of_task(connection, decisions, task_id, decisions.c.at)),
+    )
+
+
+def _of_task(
+    connection: sa.Connection, table: sa.Table, task_id: str, order: "sa.Column[Any]"
+) -> list[dict[str, Any]]:
+    """Rows of a task, with the names of those who wrote them."""
+    columns = [column for column in table.c if column.name not in ("task", "user")]
+    query = (
+        sa.select(*columns, users.c.name.label("user"))
+        .join(users, users.c.id == table.c.user)
+        .where(table.c.task == task_id)
+        .order_by(order)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+_COLUMNS = tuple(tasks.c[name] for name in Task.__slots__)
+
+
+def task_of(row: Any) -> Task:
+    """The task in a row of a query that has its columns."""
+    return Task(**{name: getattr(row, name) for name in Task.__slots__})
+
+
+def fixed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a task's row never changes."""
+    return {name: row[name] for name in FIXED}
+
+
+def _new_row(new: NewTask, audit: str, rank: int, at: str, by: str) -> dict[str, Any]:
+    made = {"id": str(uuid.uuid4()), "audit": audit, "rank": rank, "created_at": at, "created_by": by}
+    return made | asdict(new) | {"state": "count"}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def record_of(line: AuditLineRow) -> Mapping[str, Any]:
+    """What a line's record says beside bin and quantity: `site`, `skus`, `item_class`, `unit_value`, where known."""
+    return dict(json.loads(line.record))

@@ -1,0 +1,91 @@
+"""Audits with tasks, and people who count them."""
+
+import json
+from collections.abc import Sequence
+
+from binsight.audit.tasks import follows
+from binsight.decision.recounts import Policy
+from binsight.storage.ledger import (
+    Audit,
+    AuditLineRow,
+    Audits,
+    Counted,
+    Counts,
+    Detail,
+    Follows,
+    Ledger,
+    NewTask,
+    People,
+    TaskRows,
+    User,
+)
+
+EXPECTED = 3
+
+
+def a_line(place: int, *, expected: int = EXPECTED, verdict: str = "suspect", **record: object) -> AuditLineRow:
+    """A line of bin A-0001, A-0002, … in aisle A, with its photo counted as 5."""
+    return AuditLineRow(
+        place=place,
+        bin_id=f"A-{place:04}",
+        expected=expected,
+        record=json.dumps({"row": place + 1, "site": "DC1", "aisle": "A", **record}),
+        photo=f"photos/A-{place:04}.jpg",
+        photo_sha256=None,
+        estimate=json.dumps({"probs": [0.0, 0.0, 0.0, 0.1, 0.2, 0.7]}),
+        count=5,
+        verdict=verdict,
+        reason="the photo shows 4 to 5 items",
+        exception=None,
+        p_record=0.1,
+        p_right=0.4,
+        units_off=1.1,
+    )
+
+
+def an_audit(ledger: Ledger, lines: Sequence[AuditLineRow], *, folder: str = ".") -> Audit:
+    """An audit of these lines with a task for each, in their order."""
+    kept = Audits(ledger)
+    audit = kept.begin(model="default:0123456789ab", certificate_sha256=None, terms={"folder": folder}, by="ann")
+    kept.add(audit, lines)
+    kept.end(audit, {"num_suspect": len(lines)})
+    TaskRows(ledger).create(audit.id, [task_of_line(line) for line in lines], by="ann")
+    return audit
+
+
+def task_of_line(line: AuditLineRow) -> NewTask:
+    """The task of a line, planned."""
+    record = json.loads(line.record)
+    return NewTask(
+        place=line.place,
+        origin="planned",
+        site=record["site"],
+        aisle=record["aisle"],
+        bin_id=line.bin_id,
+        from_photo=True,
+    )
+
+
+def a_user(ledger: Ledger, name: str, role: str = "counter") -> User:
+    """A user whose password opens nothing."""
+    return People(ledger).add(name, role=role, password_hash="none", by="ann")
+
+
+def by_policy(policy: Policy | None = None) -> "RuleOfTests":
+    """What follows from counts, under the usual policy or another."""
+    return RuleOfTests(policy or Policy())
+
+
+class RuleOfTests:
+    """A rule as the ledger wants it."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def __call__(self, detail: Detail) -> Follows:
+        return follows(detail, self.policy)
+
+
+def count(ledger: Ledger, token: str, counted: int, user: User, policy: Policy | None = None) -> Counted:
+    """Send a count in."""
+    return Counts(ledger).add(token, counted, user=user.id, name=user.name, rule=by_policy(policy))

@@ -1,0 +1,116 @@
+"""Users, sessions and policies: one contract for SQLite and PostgreSQL."""
+
+from datetime import timedelta
+
+import pytest
+from tests.ledger_support import Opener
+from tests.tasks_support import a_user
+
+from binsight.audit.tasks import policy_of, read_policy
+from binsight.decision.recounts import Policy
+from binsight.errors import BadInput, ChangedMeanwhile, MissingObject
+from binsight.storage.ledger import Journal, Ledger, People, Policies, Sessions
+
+
+@pytest.fixture
+def ledger(ledger_url: str, opened: Opener) -> Ledger:
+    return opened(ledger_url)
+
+
+def sessions(ledger: Ledger, idle: float = 60, longest: float = 3600) -> Sessions:
+    return Sessions(ledger, idle=timedelta(seconds=idle), longest=timedelta(seconds=longest))
+
+
+def test_users_are_added_and_found_by_name(ledger: Ledger) -> None:
+    people = People(ledger)
+    assert people.is_empty()
+    ann = people.add("ann", role="admin", password_hash="a hash", by="ann")
+    assert people.with_hash("ann") == (ann, "a hash")
+    assert people.with_hash("bob") is None
+    assert people.all() == [ann]
+    assert not people.is_empty()
+
+
+def test_a_name_is_one_persons(ledger: Ledger) -> None:
+    a_user(ledger, "ann", "admin")
+    with pytest.raises(ChangedMeanwhile, match="there is a user 'ann' already"):
+        a_user(ledger, "ann")
+    with pytest.raises(ChangedMeanwhile, match="there are users already"):
+        People(ledger).add("eve", role="admin", password_hash="", by="eve", only_first=True)
+
+
+@pytest.mark.parametrize("name", ["", " ann", "a" * 101, "a\nb"])
+def test_a_name_that_cannot_be_is_refused(ledger: Ledger, name: str) -> None:
+    with pytest.raises(BadInput, match="must be 1 to 100 printable characters"):
+        a_user(ledger, name)
+
+
+def test_a_role_is_one_of_three(ledger: Ledger) -> None:
+    with pytest.raises(BadInput, match="a role must be counter, approver, admin, but is 'boss'"):
+        a_user(ledger, "ann", "boss")
+
+
+def test_there_is_always_an_admin(ledger: Ledger) -> None:
+    people = People(ledger)
+    a_user(ledger, "ann", "admin")
+    a_user(ledger, "bob")
+    for change in (lambda: people.disable("ann", by="ann"), lambda: people.set_role("ann", "counter", by="ann")):
+        with pytest.raises(BadInput, match="there would be no admin left"):
+            change()
+    people.set_role("bob", "admin", by="ann")
+    people.disable("ann", by="bob")
+    assert people.with_hash("ann") is None
+    people.enable("ann", by="bob")
+    assert people.with_hash("ann") is not None
+    with pytest.raises(MissingObject, match="there is no user 'eve'"):
+        people.disable("eve", by="bob")
+
+
+def test_no_password_stands_in_the_journal(ledger: Ledger) -> None:
+    People(ledger).add("ann", role="admin", password_hash="a hash", by="ann")
+    People(ledger).set_password("ann", "another hash", by="ann")
+    entries = list(Journal(ledger).read())
+    assert [entry.kind for entry in entries] == ["user.added", "user.password"]
+    assert "hash" not in str([entry.body for entry in entries])
+
+
+def test_a_session_is_its_users_until_it_ends(ledger: Ledger) -> None:
+    ann, kept = a_user(ledger, "ann", "admin"), sessions(ledger)
+    token = kept.begin(ann)
+    assert kept.user_of(token) == ann
+    assert kept.user_of(token + "x") is None
+    kept.end(token)
+    assert kept.user_of(token) is None
+
+
+def test_a_session_ends_by_itself(ledger: Ledger) -> None:
+    ann = a_user(ledger, "ann", "admin")
+    assert sessions(ledger, idle=0).user_of(sessions(ledger).begin(ann)) is None
+    assert sessions(ledger).user_of(sessions(ledger, longest=0).begin(ann)) is None
+
+
+@pytest.mark.parametrize("change", ["set_password", "disable"])
+def test_who_is_disabled_or_has_a_new_password_is_signed_out(ledger: Ledger, change: str) -> None:
+    a_user(ledger, "ann", "admin")
+    token = sessions(ledger).begin(a_user(ledger, "bob"))
+    given = ("new",) if change == "set_password" else ()
+    getattr(People(ledger), change)("bob", *given, by="ann")
+    assert sessions(ledger).user_of(token) is None
+
+
+def test_a_policy_is_set_by_who_saw_the_last(ledger: Ledger) -> None:
+    assert policy_of(ledger) == Policy()
+    policy = Policy(tolerance_by_class={"C": 2}, approve_units=None)
+    kept = Policies(ledger)
+    assert kept.set(policy.model_dump(), seen=0, by="ann") == 1
+    assert policy_of(ledger) == policy
+    with pytest.raises(ChangedMeanwhile, match="somebody else changed the policy meanwhile"):
+        kept.set(Policy().model_dump(), seen=0, by="bob")
+    newest = kept.newest()
+    assert newest is not None
+    assert (newest.revision, newest.set_by) == (1, "ann")
+
+
+def test_what_is_no_policy_is_refused_with_the_field() -> None:
+    with pytest.raises(BadInput, match=r"this is no policy \(tolerance: .*; colour: .*\)"):
+        read_policy({"tolerance": -1, "colour": "red"})

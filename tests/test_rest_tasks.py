@@ -1,0 +1,123 @@
+"""Tasks for programs over the service's API: read, given out, and counted by a stock system's people."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+from tests.tasks_support import a_line, an_audit
+
+from binsight.console import add_console
+from binsight.service.app import make_app
+from binsight.settings import Settings
+from binsight.storage.ledger import ApiKeys, Audit, Audits, Ledger, prove
+
+LINES = [a_line(place) for place in range(1, 5)]
+
+
+@pytest.fixture
+def chosen(tmp_path: Path) -> Settings:
+    return Settings(ledger=f"sqlite:///{tmp_path}/ledger.db")
+
+
+@pytest.fixture
+def ledger(chosen: Settings) -> Iterator[Ledger]:
+    opened = Ledger.open(chosen.ledger)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def audit(ledger: Ledger) -> Audit:
+    return an_audit(ledger, LINES)
+
+
+def an_app(chosen: Settings, *, keys: bool = False) -> FastAPI:
+    app = make_app(chosen=chosen, keys=keys)
+    add_console(app, address="http://here")
+    return app
+
+
+@pytest.fixture
+def client(chosen: Settings, audit: Audit) -> TestClient:
+    return TestClient(an_app(chosen), raise_server_exceptions=False)
+
+
+def send(client: TestClient, task: str, counted: int, by: str, key: str = "") -> dict[str, object]:
+    sent = {"counted": counted, "by": by}
+    answer = client.post(f"/v1/tasks/{task}/counts", json=sent, headers={"Idempotency-Key": key or f"{by}-{task}"})
+    return {"status": answer.status_code, **answer.json()}
+
+
+def test_tasks_are_read_page_by_page(client: TestClient) -> None:
+    first = client.get("/v1/tasks", params={"state": "count", "most": 3}).json()
+    rest = client.get("/v1/tasks", params={"state": "count", "most": 3, "after": first["next"]}).json()
+    assert [one["bin_id"] for one in first["tasks"] + rest["tasks"]] == [line.bin_id for line in LINES]
+    assert rest["next"] is None
+    wrong = client.get("/v1/tasks", params={"after": "page 2"})
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "bad_input"), wrong.text
+
+
+def test_two_people_of_another_system_settle_a_bin(client: TestClient, ledger: Ledger) -> None:
+    task = client.get("/v1/tasks").json()["tasks"][0]["id"]
+    assert send(client, task, 4, "ben")["state"] == "recount"
+    assert send(client, task, 4, "ben", key="another key")["status"] == 409, "the same person does not recount"
+    after = send(client, task, 4, "cat")
+    assert (after["state"], after["quantity"], after["was_there"]) == ("confirmed", 4, False)
+    detail = client.get(f"/v1/tasks/{task}").json()
+    assert [one["by"] for one in detail["counts"]] == ["anybody/ben", "anybody/cat"]
+    assert prove(ledger).broken is None
+
+
+def test_a_count_that_is_sent_again_counts_once(client: TestClient) -> None:
+    task = client.get("/v1/tasks").json()["tasks"][0]["id"]
+    assert not send(client, task, 4, "ben")["was_there"]
+    assert send(client, task, 4, "ben")["was_there"]
+    assert len(client.get(f"/v1/tasks/{task}").json()["counts"]) == 1
+    assert send(client, task, 5, "ben")["status"] == 409
+
+
+def test_bins_are_given_out_once(client: TestClient, ledger: Ledger) -> None:
+    kept = Audits(ledger)
+    made = kept.begin(model="m:1", certificate_sha256=None, terms={}, by="ann")
+    kept.add(made, LINES)
+    kept.end(made, {})
+    wanted = {"audit": made.id, "bins": ["A-0001", "A-0002", "nowhere"]}
+    assert client.post("/v1/tasks", json=wanted).json() == {
+        "created": 2, "there_already": 0, "unknown": ["nowhere"],
+    }  # fmt: skip
+    assert client.post("/v1/tasks", json=wanted).json()["there_already"] == 2
+
+
+def test_a_request_that_is_wrong_gets_the_one_error_shape(client: TestClient) -> None:
+    task = client.get("/v1/tasks").json()["tasks"][0]["id"]
+    answer = client.post(f"/v1/tasks/{task}/counts", json={"counted": -1, "by": "ben"})
+    assert answer.status_code == 422
+    error = answer.json()["error"]
+    assert error["code"] == "bad_input"
+    assert "body.counted" in error["message"]
+    assert "header.idempotency-key" in error["message"]
+    assert send(client, "no-such-task", 1, "ben")["status"] == 404
+
+
+def test_a_key_must_be_for_tasks(chosen: Settings, audit: Audit, ledger: Ledger) -> None:
+    tokens = {scope: ApiKeys(ledger).add("wms", scopes=[scope], by="ann")[1] for scope in ("tasks", "count")}
+    with TestClient(an_app(chosen, keys=True)) as client:
+        while client.get("/ping").status_code != 200:
+            pass
+        statuses = {
+            scope: client.get("/v1/tasks", headers={"X-Api-Key": token}).status_code
+            for scope, token in tokens.items()
+        }
+        assert statuses == {"tasks": 200, "count": 403}
+        assert client.get("/v1/tasks").status_code == 401
+        page = client.get("/console/", follow_redirects=False)
+        assert (page.status_code, page.headers["location"]) == (303, "/console/sign-in?to=/"), (
+            "the console asks for people"
+        )
+
+
+def test_the_description_has_the_tasks_too(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    assert {"/v1/count", "/v1/tasks", "/v1/tasks/{task_id}/counts"} <= set(paths)

@@ -1,0 +1,353 @@
+"""Tasks, leases, counts and decisions: one contract for SQLite and PostgreSQL."""
+
+import re
+import threading
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from tests.ledger_support import Opener
+from tests.tasks_support import a_line, a_user, an_audit, count, task_of_line
+
+from binsight.decision.recounts import Policy
+from binsight.errors import BadInput, ChangedMeanwhile, MissingObject, NotAllowed
+from binsight.storage.ledger import BIN, PHOTO, Audit, Counts, Journal, Lease, Leases, Ledger, TaskRows, User, prove
+
+LINES = [a_line(place) for place in range(1, 7)]
+
+
+@pytest.fixture
+def ledger(ledger_url: str, opened: Opener) -> Ledger:
+    return opened(ledger_url)
+
+
+@pytest.fixture
+def audit(ledger: Ledger) -> Audit:
+    return an_audit(ledger, LINES)
+
+
+@pytest.fixture
+def ben(ledger: Ledger) -> User:
+    return a_user(ledger, "ben")
+
+
+@pytest.fixture
+def cat(ledger: Ledger) -> User:
+    return a_user(ledger, "cat")
+
+
+@pytest.fixture
+def dan(ledger: Ledger) -> User:
+    return a_user(ledger, "dan", "approver")
+
+
+def claim(ledger: Ledger, user: User, where: str = PHOTO, **given: object) -> Lease:
+    return Leases(ledger).claim(user.id, where=where, seconds=60, **given)[0]  # type: ignore[arg-type]
+
+
+def state(ledger: Ledger, lease: Lease) -> tuple[str, int | None]:
+    task = TaskRows(ledger).detail(lease.task.id).task
+    return task.state, task.quantity
+
+
+def decide(ledger: Ledger, lease: Lease, word: str, user: User, quantity: int | None = None) -> None:
+    Counts(ledger).decide(lease.task.id, word, user=user.id, name=user.name, quantity=quantity, reason="MISSING")
+
+
+# --- Leases ---
+
+
+@pytest.mark.usefixtures("audit")
+def test_tasks_are_given_out_in_walking_order_and_each_to_one_person(ledger: Ledger, ben: User, cat: User) -> None:
+    assert [claim(ledger, user).task.bin_id for user in (ben, cat, ben)] == ["A-0001", "A-0002", "A-0001"]
+    both = Leases(ledger).claim(ben.id, where=PHOTO, seconds=60, most=2)
+    assert [one.task.bin_id for one in both] == ["A-0001", "A-0003"], "what he has, and the next to prefetch"
+
+
+def test_what_a_person_is_given_says_nothing_of_record_or_photo(ledger: Ledger, audit: Audit, ben: User) -> None:
+    given = asdict(claim(ledger, ben))
+    assert set(given) == {"token", "task", "where", "until"}
+    assert set(given["task"]) == {
+        "id", "audit", "place", "rank", "site", "aisle", "bin_id", "state", "from_photo", "quantity",
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("audit")
+def test_no_two_people_get_one_task_however_they_rush(ledger: Ledger) -> None:
+    people = [a_user(ledger, f"user {number}") for number in range(8)]
+    given: list[str] = []
+
+    def rush(user: User) -> None:
+        given.extend(one.task.id for one in Leases(ledger).claim(user.id, where=PHOTO, seconds=60))
+
+    threads = [threading.Thread(target=rush, args=(user,)) for user in people]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(given) == len(set(given)) == len(LINES)
+
+
+@pytest.mark.usefixtures("audit")
+def test_a_lease_ends_without_a_sign_of_life_and_a_sign_keeps_it(ledger: Ledger, ben: User, cat: User) -> None:
+    kept = Leases(ledger)
+    now = datetime.now(UTC)
+    first = kept.claim(ben.id, where=PHOTO, seconds=60, now=now)[0]
+    assert kept.renew(ben.id, seconds=60, now=now + timedelta(seconds=50)) == 1
+    later = now + timedelta(seconds=100)
+    assert kept.claim(cat.id, where=PHOTO, seconds=60, now=later)[0].task.bin_id == "A-0002"
+    much_later = now + timedelta(seconds=200)
+    assert kept.renew(ben.id, seconds=60, now=much_later) == 0
+    assert kept.claim(cat.id, where=PHOTO, seconds=60, now=much_later)[0].task.id == first.task.id
+
+
+@pytest.mark.usefixtures("audit")
+def test_what_is_given_back_is_free_at_once(ledger: Ledger, ben: User, cat: User) -> None:
+    first = claim(ledger, ben)
+    assert Leases(ledger).release(ben.id) == 1
+    assert claim(ledger, cat).task.id == first.task.id
+
+
+@pytest.mark.usefixtures("audit")
+def test_a_bin_whose_photo_is_no_use_is_counted_at_the_bin(ledger: Ledger, ben: User, cat: User) -> None:
+    first = claim(ledger, ben)
+    Leases(ledger).skip(first.token, user=ben.id, name="ben", reason="UNCLEAR_PHOTO")
+    assert claim(ledger, cat).task.bin_id == "A-0002", "not from its photo"
+    at_bin = [claim(ledger, user, BIN).task.bin_id for user in (ben, cat)]
+    assert at_bin == ["A-0003", "A-0001"], "at the bin, by somebody else: A-0002 is somebody's"
+
+
+@pytest.mark.usefixtures("audit")
+def test_a_bin_that_two_people_cannot_count_waits_for_a_decision(ledger: Ledger, ben: User, cat: User) -> None:
+    for user in (ben, cat):
+        lease = claim(ledger, user, BIN)
+        Leases(ledger).skip(lease.token, user=user.id, name=user.name, reason="NOT_FOUND")
+    assert state(ledger, lease) == ("approve", None)
+    assert prove(ledger).broken is None
+
+
+# --- Counts ---
+
+
+@pytest.mark.usefixtures("audit")
+def test_a_count_that_bears_the_record_out_ends_the_task(ledger: Ledger, ben: User) -> None:
+    lease = claim(ledger, ben)
+    assert not count(ledger, lease.token, 3, ben).was_there
+    assert state(ledger, lease) == ("matched", 3)
+
+
+@pytest.mark.usefixtures("audit")
+def test_another_person_recounts_a_variance(ledger: Ledger, ben: User, cat: User) -> None:
+    first = claim(ledger, ben)
+    count(ledger, first.token, 4, ben)
+    assert state(ledger, first) == ("recount", None)
+    assert claim(ledger, ben).task.bin_id == "A-0002", "never the same one"
+    second = claim(ledger, cat)
+    assert second.task.id == first.task.id
+    count(ledger, second.token, 4, cat)
+    assert state(ledger, first) == ("confirmed", 4)
+
+
+@pytest.mark.usefixtures("audit")
+def test_where_two_people_differ_or_much_is_missing_a_third_decides(
+    ledger: Ledger, ben: User, cat: User, dan: User
+) -> None:
+    for numbers in ((4, 5), (0, 0)):
+        leases = []
+        for user, number in zip((ben, cat), numbers, strict=True):
+            leases.append(claim(ledger, user))
+            count(ledger, leases[-1].token, number, user)
+        assert leases[0].task == leases[1].task or leases[0].task.id == leases[1].task.id
+        assert state(ledger, leases[0]) == ("approve", None)
+        decide(ledger, leases[0], "approved", dan, quantity=numbers[1])
+        assert state(ledger, leases[0]) == ("approved", numbers[1])
+    with pytest.raises(ChangedMeanwhile, match="bin A-0002 does not wait for a decision: it is approved"):
+        decide(ledger, leases[0], "rejected", dan)
+    assert prove(ledger).broken is None
+
+
+@pytest.mark.usefixtures("audit")
+def test_who_counted_does_not_decide(ledger: Ledger, ben: User, cat: User) -> None:
+    for user, number in ((ben, 4), (cat, 5)):
+        lease = claim(ledger, user)
+        count(ledger, lease.token, number, user)
+    with pytest.raises(NotAllowed, match="you counted bin A-0001 yourself"):
+        decide(ledger, lease, "approved", cat, quantity=5)
+
+
+@pytest.mark.usefixtures("audit")
+def test_a_third_count_settles_it_where_it_agrees_with_one(ledger: Ledger, ben: User, cat: User, dan: User) -> None:
+    for user, number in ((ben, 4), (cat, 5)):
+        lease = claim(ledger, user)
+        count(ledger, lease.token, number, user)
+    decide(ledger, lease, "recount", dan)
+    eve = a_user(ledger, "eve")
+    third = claim(ledger, eve)
+    assert third.task.id == lease.task.id
+    count(ledger, third.token, 4, eve)
+    assert state(ledger, lease) == ("confirmed", 4)
+
+
+def test_tolerances_go_by_item_then_class_then_site(ledger: Ledger, ben: User) -> None:
+    lines = [
+        a_line(1, skus=["dear", "cheap"], item_class="C"),
+        a_line(2, skus=["other"], item_class="C"),
+        a_line(3, skus=["other"]),
+    ]
+    an_audit(ledger, lines)
+    policy = Policy(
+        tolerance_by_item={"dear": 0, "cheap": 5}, tolerance_by_class={"C": 2}, tolerance_by_site={"DC1": 1}
+    )
+    states = []
+    for off in (1, 2, 2):
+        lease = claim(ledger, ben)
+        count(ledger, lease.token, 3 + off, ben, policy)
+        states.append(state(ledger, lease)[0])
+    assert states == ["recount", "matched", "recount"]
+
+
+@pytest.mark.usefixtures("audit")
+def test_a_count_that_is_sent_again_counts_once(ledger: Ledger, ben: User) -> None:
+    lease = claim(ledger, ben)
+    count(ledger, lease.token, 4, ben)
+    assert count(ledger, lease.token, 4, ben).was_there
+    assert len(TaskRows(ledger).detail(lease.task.id).counts) == 1
+    with pytest.raises(ChangedMeanwhile, match="bin A-0001 was counted as 4 already"):
+        count(ledger, lease.token, 5, ben)
+
+
+@pytest.mark.usefixtures("audit")
+def test_a_count_after_the_lease_is_good_until_somebody_else_has_the_task(
+    ledger: Ledger, ben: User, cat: User
+) -> None:
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    first, second = Leases(ledger).claim(ben.id, where=PHOTO, seconds=60, most=2, now=long_ago)
+    count(ledger, first.token, 3, ben)
+    assert state(ledger, first) == ("matched", 3)
+    taken = claim(ledger, cat)
+    assert taken.task.id == second.task.id
+    with pytest.raises(ChangedMeanwhile, match="your time for bin A-0002 ended and somebody else has it"):
+        count(ledger, second.token, 7, ben)
+    late = list(Journal(ledger).read(kind="count.late"))
+    assert [(one.by, one.body["counted"]) for one in late] == [("ben", 7)], "nothing that was counted is lost"
+    count(ledger, taken.token, 3, cat)
+    assert state(ledger, taken) == ("matched", 3)
+
+
+@pytest.mark.usefixtures("audit")
+@pytest.mark.parametrize("number", [-1, 1_000_001])
+def test_a_number_that_cannot_be_is_refused(ledger: Ledger, ben: User, number: int) -> None:
+    lease = claim(ledger, ben)
+    with pytest.raises(BadInput, match=f"must be 0 to 1,000,000, but is {number}"):
+        count(ledger, lease.token, number, ben)
+
+
+@pytest.mark.usefixtures("audit")
+def test_nobody_counts_for_another(ledger: Ledger, ben: User, cat: User) -> None:
+    lease = claim(ledger, ben)
+    with pytest.raises(MissingObject, match="never given to you"):
+        count(ledger, lease.token, 3, cat)
+
+
+# --- Taking back ---
+
+
+@pytest.mark.usefixtures("audit")
+def test_a_count_is_taken_back_and_made_again(ledger: Ledger, ben: User) -> None:
+    lease = claim(ledger, ben)
+    count(ledger, lease.token, 33, ben)
+    again = Counts(ledger).withdraw(lease.token, user=ben.id, name="ben", seconds=60)
+    assert (again.task.id, again.token != lease.token) == (lease.task.id, True)
+    count(ledger, again.token, 3, ben)
+    assert state(ledger, lease) == ("matched", 3)
+    detail = TaskRows(ledger).detail(lease.task.id)
+    assert [one.counted for one in detail.counts] == [33, 3], "both are kept"
+    assert [one.counted for one in detail.standing] == [3]
+    assert prove(ledger).broken is None
+
+
+@pytest.mark.usefixtures("audit")
+def test_a_count_whose_outcome_was_seen_stands(ledger: Ledger, ben: User) -> None:
+    lease = claim(ledger, ben)
+    with pytest.raises(ChangedMeanwhile, match="nothing to see before your count is in"):
+        Counts(ledger).see(lease.token, user=ben.id, name="ben")
+    count(ledger, lease.token, 4, ben)
+    assert Counts(ledger).see(lease.token, user=ben.id, name="ben").line.expected == 3
+    with pytest.raises(ChangedMeanwhile, match="you have seen what came of it"):
+        Counts(ledger).withdraw(lease.token, user=ben.id, name="ben", seconds=60)
+
+
+@pytest.mark.usefixtures("audit")
+def test_a_count_that_somebody_went_on_from_stands(ledger: Ledger, ben: User, cat: User) -> None:
+    lease = claim(ledger, ben)
+    count(ledger, lease.token, 4, ben)
+    claim(ledger, cat)
+    with pytest.raises(ChangedMeanwhile, match="somebody went on from it"):
+        Counts(ledger).withdraw(lease.token, user=ben.id, name="ben", seconds=60)
+
+
+@pytest.mark.usefixtures("audit")
+def test_an_old_count_stands(ledger: Ledger, ben: User) -> None:
+    lease = claim(ledger, ben)
+    count(ledger, lease.token, 4, ben)
+    later = datetime.now(UTC) + timedelta(minutes=11)
+    with pytest.raises(ChangedMeanwhile, match="older than 10 minutes"):
+        Counts(ledger).withdraw(lease.token, user=ben.id, name="ben", seconds=60, now=later)
+
+
+# --- Audits and their tasks ---
+
+
+def test_a_newer_audit_takes_over_the_bins_that_nobody_counted(ledger: Ledger, audit: Audit, ben: User) -> None:
+    counted = claim(ledger, ben)
+    count(ledger, counted.token, 4, ben)
+    newer = an_audit(ledger, LINES[:3])
+    assert TaskRows(ledger).supersede(newer.id, by="ann") == 2
+    assert TaskRows(ledger).tally(audit.id) == {"recount": 1, "cancelled": 2, "count": 3}
+    assert prove(ledger).broken is None
+
+
+def test_a_line_has_one_task(ledger: Ledger, audit: Audit) -> None:
+    with pytest.raises(ChangedMeanwhile, match="has tasks for some of these bins already"):
+        TaskRows(ledger).create(audit.id, [task_of_line(LINES[0])], by="ann")
+    assert TaskRows(ledger).tally() == {"count": 6}
+
+
+def test_tasks_are_found_page_by_page(ledger: Ledger, audit: Audit) -> None:
+    rows = TaskRows(ledger)
+    first = rows.find(states=("count",), audit=audit.id, most=4)
+    rest = rows.find(states=("count",), audit=audit.id, most=4, after=(first[-1].rank, first[-1].id))
+    assert [one.bin_id for one in first + rest] == [line.bin_id for line in LINES]
+    assert rows.find(aisle="B") == []
+    assert rows.aisles(("count",)) == [("DC1", "A", 6)]
+
+
+# --- Proof ---
+
+
+@pytest.mark.usefixtures("audit")
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("UPDATE counts SET counted = 3", "the count .* is not that of entry"),
+        ("UPDATE tasks SET bin_id = 'B-1' WHERE rank = 2", "tasks 1 to 6 of audit .* are not those of entry"),
+        ("UPDATE tasks SET state = 'matched' WHERE rank = 2", "is matched, but the journal has it count"),
+        ("UPDATE tasks SET quantity = 9 WHERE rank = 1", "is recount, but the journal has it recount"),
+        ("DELETE FROM counts", "the count .* is not that of entry"),
+        ("DELETE FROM tasks WHERE rank = 6", "tasks 1 to 6"),
+        (
+            "INSERT INTO decisions SELECT id, id, 'USER', '', 'approved', 4, '', '' FROM tasks WHERE rank = 1",
+            "1 decisions",
+        ),
+    ],
+)
+def test_what_is_changed_behind_the_journal_is_found(ledger: Ledger, ben: User, change: str, found: str) -> None:
+    lease = claim(ledger, ben)
+    count(ledger, lease.token, 4, ben)
+    assert prove(ledger).broken is None
+    with ledger.writing() as connection:
+        connection.execute(sa.text(change.replace("USER", ben.id)))
+    broken = prove(ledger).broken
+    assert broken is not None
+    assert re.search(found, broken), broken
