@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from binsight.audit.estimates import read_estimates
 from binsight.audit.lines import BAD_PHOTO, WRONG_BIN, AuditLine, Judging
-from binsight.audit.photos import LABEL, PhotoIndex, read_estimates
+from binsight.audit.photos import LABEL, PhotoIndex
 from binsight.audit.run import TOGETHER, Freshness, audited
 from binsight.counting.counter import PhotoBytes
 from binsight.errors import BadInput

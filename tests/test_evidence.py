@@ -77,6 +77,19 @@ def test_a_zip_is_the_same_and_is_checked_as_well(tmp_path: Path, run: Run, audi
     assert {"photos/1.jpg", "photos/2.jpg"} <= set(zipfile.ZipFile(out).namelist())
 
 
+def test_a_photo_that_was_named_by_its_way_from_there_is_found_from_elsewhere(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "A.jpg").write_bytes(PHOTOS["A"])
+    stock_csv(tmp_path / "records.csv", "bin_id,expected_qty\nA,1\n")
+    monkeypatch.chdir(tmp_path)
+    run("records.csv", "A.jpg")
+    audit = json.loads((tmp_path / "audit" / "audit.json").read_text())["audit"]
+    monkeypatch.chdir("/")
+    assert run("evidence", audit, "A", "--out", tmp_path / "evidence").exit_code == 0
+    assert read_evidence(tmp_path / "evidence")["photos/1.jpg"] == PHOTOS["A"]
+
+
 CHANGES: dict[str, tuple[Callable[[dict[str, bytes]], object], str]] = {
     "a photo": (lambda f: f.update({"photos/2.jpg": f["photos/2.jpg"] + b" "}), "photos/2.jpg was changed"),
     "the page": (lambda f: f.update({"index.html": b"<p>fine</p>"}), "index.html was changed"),

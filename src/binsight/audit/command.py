@@ -135,7 +135,7 @@ def run_audit(
             model=counter.bundle.name,
             problems=opened.records.problems,
             unused=opened.index.unused(),
-            thumbnails=Thumbnails(opened.read if photos.arguments else None),
+            thumbnails=Thumbnails(opened.read if photos.arguments or photos.captured else None),
             as_book=as_book,
         )
     return done

@@ -95,7 +95,7 @@ def run_consignments(
         certificate=_certificate_said(terms, in_force is not None),
     )
     write_tables(out, judged, found.problems())
-    thumbnails = Thumbnails(matched.read if photos.arguments else None)
+    thumbnails = Thumbnails(matched.read if photos.arguments or photos.captured else None)
     consignments_page(
         judged,
         model=counter.bundle.name,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from binsight.audit.evidence_page import evidence_page
@@ -59,7 +59,8 @@ def make_evidence(
     lines = source.lines(audit_id, bin_ids)
     if unknown := sorted(set(bin_ids) - {line.bin_id for line in lines}):
         raise MissingObject(f"audit {audit_id} has no line of bin {', '.join(unknown[:5])}; check the bins' ids")
-    photos = {line.place: _photo(line, read) for line in lines}
+    folder = str(audit.terms.get("folder", ""))
+    photos = {line.place: _photo(line, read, folder) for line in lines}
     missing = [said for photo in photos.values() if (said := photo.missing)]
     facts = {
         "format": FORMAT,
@@ -108,14 +109,14 @@ class _Photo:
     missing: str | None = None
 
 
-def _photo(line: AuditLineRow, read: Read | None) -> _Photo:
-    """The photo as it was, or why it is not there."""
+def _photo(line: AuditLineRow, read: Read | None, folder: str) -> _Photo:
+    """The photo as it was, or why it is not there. `folder` is the one in which the audit was made."""
     if line.photo is None:
         return _Photo(file=None)
     why = NOT_HASHED if line.photo_sha256 is None else NOT_READ if read is None else None
     if why is None and read is not None:
         try:
-            photo = read(line.photo)
+            photo = read(line.photo if "://" in line.photo else str(Path(folder, line.photo)))
             data = photo() if callable(photo) else photo
         except BinsightError as error:
             why = str(error)

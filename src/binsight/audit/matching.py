@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from binsight.audit.captured import captured_photos
+from binsight.audit.estimates import read_estimates
 from binsight.audit.lines import AuditLine, Judging
-from binsight.audit.photos import LABEL, NAME, PhotoIndex, read_estimates
+from binsight.audit.photos import LABEL, NAME, PhotoIndex
 from binsight.audit.run import Freshness, Read, audited
 from binsight.counting import Counter
 from binsight.counting.sources import find_photos, photo_reader
 from binsight.errors import BadInput, MissingObject
 from binsight.progress import progress_bar
 from binsight.records import StockRecord
+from binsight.settings import settings
 
 ANY_AGE = Freshness()
 """Of records and photos that say no moments."""
@@ -26,6 +29,7 @@ class Photos:
 
     arguments: Sequence[str]
     estimates: Path | None = None
+    captured: bool = False
     by_label: bool = False
     check_labels: bool = False
     endpoint_url: str | None = None
@@ -46,8 +50,8 @@ def against_photos(
     records: Iterable[StockRecord], photos: Photos, counter: Counter, by: Judging, *, fresh: Freshness = ANY_AGE
 ) -> Iterator[Matched]:
     """Index the photos and judge the records, which are gone through three times, by them as the lines are taken."""
-    if not photos.arguments and photos.estimates is None:
-        raise BadInput("an audit needs photos, or --estimates of them; name a folder of photos")
+    if not photos.arguments and photos.estimates is None and not photos.captured:
+        raise BadInput("an audit needs photos, or --estimates of them, or --captured ones; name a folder of photos")
     read = photo_reader(endpoint_url=photos.endpoint_url, anonymous=photos.anonymous)
     with PhotoIndex.opened() as index:
         _fill(index, photos, counter)
@@ -70,6 +74,8 @@ def _fill(index: PhotoIndex, photos: Photos, counter: Counter) -> None:
     """Index what was counted already, and else the photos' names; by label all are counted, to read it."""
     if photos.estimates is not None:
         index.add_results(read_estimates(photos.estimates, num_counts=counter.bundle.spec.num_counts))
+    if photos.captured:
+        index.add_captured(captured_photos(settings(), model=counter.bundle.name))
     for argument in photos.arguments:  # a file that is not there is not looked for before it is counted
         if "://" not in argument and not glob.has_magic(argument) and not Path(argument).exists():
             raise MissingObject(f"{argument} is not there; check the path to the photos")

@@ -9,9 +9,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
+from binsight.audit.estimates import estimate_from
 from binsight.errors import BadInput, StorageFailure
 from binsight.records import CountEstimate, CountFailure, StockRecord
 
@@ -24,12 +26,12 @@ PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA temp_store = FILE;
 CREATE TABLE photos (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL, result TEXT, bin TEXT, is_named INTEGER, rival TEXT
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, result TEXT, bin TEXT, is_named INTEGER, rival TEXT, taken_at TEXT
 );
 CREATE TABLE keys (kind TEXT, key TEXT, photo INTEGER, PRIMARY KEY (kind, key, photo)) WITHOUT ROWID;
 """
 
-_Row = tuple[int, str, str | None, str | None, int | None, str | None]
+_Row = tuple[int, str, str | None, str | None, int | None, str | None, str | None]
 
 NAME, LABEL = "name", "label"
 """What a photo is found by."""
@@ -37,10 +39,24 @@ NAME, LABEL = "name", "label"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundPhoto:
-    """A photo of a record: its name, and its estimate (or why there is none) where it was counted already."""
+    """A photo of a record: its name, its estimate (or why there is none) where it was counted already, and when it came in
+    where that is known."""
 
     name: str
     result: CountEstimate | CountFailure | None = None
+    taken_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapturedPhoto:
+    """A photo that a service kept: `name` is where it lies, `called` what its sender called it, `label` what was read in
+    it. `result` is None where another model counted it."""
+
+    name: str
+    called: str
+    label: str | None
+    result: CountEstimate | None
+    taken_at: datetime
 
 
 class PhotoIndex:
@@ -72,6 +88,25 @@ class PhotoIndex:
             (one.photo, _as_text(one), one.bin_label if isinstance(one, CountEstimate) else None) for one in results
         )
 
+    def add_captured(self, photos: Iterable[CapturedPhoto]) -> int:
+        """Index photos that a service kept, in the order of time: of those that are called alike, or have one label, only
+        the newest stays. How many there were."""
+        (before,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM photos").fetchone()
+        last = before
+        self._connection.execute("BEGIN")
+        for last, photo in enumerate(photos, before + 1):
+            keys = [(NAME, photo.called), *([(LABEL, photo.label)] if photo.label else [])]
+            for key in keys:
+                older = "(SELECT photo FROM keys WHERE kind = ? AND key = ?)"
+                self._connection.execute(f"DELETE FROM photos WHERE id IN {older}", key)  # noqa: S608 - no input in it
+                self._connection.execute("DELETE FROM keys WHERE kind = ? AND key = ?", key)
+            result = None if photo.result is None else _as_text(photo.result)
+            row = (last, photo.name, result, photo.taken_at.isoformat())
+            self._connection.execute("INSERT INTO photos (id, name, result, taken_at) VALUES (?, ?, ?, ?)", row)
+            self._connection.executemany("INSERT INTO keys VALUES (?, ?, ?)", [(*key, last) for key in keys])
+        self._connection.execute("COMMIT")
+        return int(last - before)
+
     def claim(self, records: Iterable[StockRecord], *, by: str = NAME) -> None:
         """Settle which photo is whose before any is counted: photos that records name go first, and one that two bins
         want is neither's. `records` are gone through twice."""
@@ -84,7 +119,7 @@ class PhotoIndex:
         rows = self._fitting(record, by)
         if len(rows) != 1:
             return
-        number, _, _, taken_by, is_named, _ = rows[0]
+        number, _, _, taken_by, is_named, *_ = rows[0]
         if taken_by is None:
             values = (_bin_name(record), bool(record.photo), number)
             self._connection.execute("UPDATE photos SET bin = ?, is_named = ? WHERE id = ?", values)
@@ -104,14 +139,18 @@ class PhotoIndex:
             raise BadInput(f"several photos {what} {key}: {shown}; name one in the record's photo column")
         if not rows:
             return None
-        number, name, result, taken_by, _, rival = rows[0]
+        number, name, result, taken_by, _, rival, taken_at = rows[0]
         if rival is not None:
             raise BadInput(f"the photo {name} is wanted by bins {taken_by} and {rival}; a photo shows one bin")
         if taken_by is not None and taken_by != _bin_name(record):
             raise BadInput(f"the photo {name} is bin {taken_by}'s already; a photo shows one bin")
         if taken_by is None:
             self._connection.execute("UPDATE photos SET bin = ? WHERE id = ?", (_bin_name(record), number))
-        return FoundPhoto(name=name, result=None if result is None else _from_text(name, result))
+        return FoundPhoto(
+            name=name,
+            result=None if result is None else _from_text(name, result),
+            taken_at=None if taken_at is None else datetime.fromisoformat(taken_at),
+        )
 
     def _fitting(self, record: StockRecord, by: str) -> list[_Row]:
         """The photos that may be meant: one that has the very name alone, and none from folders of other sites."""
@@ -126,7 +165,7 @@ class PhotoIndex:
     def _called(self, kind: str, key: str) -> list[_Row]:
         """Photos by one name or label, a few where there are many, the one that has the very name first."""
         query = (
-            "SELECT id, name, result, bin, is_named, rival FROM keys JOIN photos ON id = photo "
+            "SELECT id, name, result, bin, is_named, rival, taken_at FROM keys JOIN photos ON id = photo "
             "WHERE kind = ? AND key = ? ORDER BY name <> key, name LIMIT ?"
         )
         return self._connection.execute(query, (kind, key, _SHOWN + 1)).fetchall()
@@ -196,29 +235,6 @@ def _bin_name(record: StockRecord) -> str:
     return record.bin_id if record.site is None else f"{record.site}/{record.bin_id}"
 
 
-def read_estimates(path: Path, *, num_counts: int) -> Iterator[CountEstimate | CountFailure]:
-    """The lines of `binsight count --json`. Raises `BadInput` naming the line that is none, or that another model made:
-    one of other than `num_counts` probabilities, for which no certificate speaks."""
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    fields = json.loads(line)
-                    result = _from_fields(str(fields["photo"]), fields)
-                except (ValueError, KeyError, TypeError, RecursionError) as error:
-                    raise BadInput(
-                        f"{path}, line {number}: must be a line of binsight count --json, but is not ({error!r})"
-                    ) from None
-                if isinstance(result, CountEstimate) and len(result.probs) != num_counts:
-                    raise BadInput(
-                        f"{path}, line {number}: must have {num_counts} probabilities as the model has, but has "
-                        f"{len(result.probs)}; count the photos with this model"
-                    )
-                yield result
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read ({error}); give what binsight count --json printed") from None
-
-
 def _as_text(result: CountEstimate | CountFailure) -> str:
     if isinstance(result, CountFailure):
         return json.dumps({"error": result.error})
@@ -227,22 +243,4 @@ def _as_text(result: CountEstimate | CountFailure) -> str:
 
 
 def _from_text(name: str, text: str) -> CountEstimate | CountFailure:
-    return _from_fields(name, json.loads(text))
-
-
-def _from_fields(name: str, fields: dict[str, object]) -> CountEstimate | CountFailure:
-    if "error" in fields:
-        return CountFailure(photo=name, error=str(fields["error"]))
-    probs, label, flags = fields["probs"], fields.get("bin_label"), fields.get("flags", ())
-    if not isinstance(probs, list) or len(probs) < 2 or not all(0 <= p <= 1 for p in probs):
-        raise ValueError("probs must be two probabilities or more")
-    if abs(sum(probs) - 1) > 0.01:
-        raise ValueError("probs must add up to 1")
-    if not isinstance(flags, list | tuple):
-        raise TypeError("flags must be a list")
-    return CountEstimate(
-        photo=name,
-        probs=tuple(map(float, probs)),
-        bin_label=None if label is None else str(label),
-        flags=tuple(map(str, flags)),
-    )
+    return estimate_from(name, json.loads(text))

@@ -79,6 +79,8 @@ def audited(
                 yield unseen(record, photo, by)
                 continue
             result = next(counted) if photo.result is None else photo.result
+            if record.photo_taken_at is None and photo.taken_at is not None:
+                record = replace(record, photo_taken_at=photo.taken_at)  # noqa: PLW2901 - what is now known of it
             line = line_of(record, result, by, fresh=fresh, check_labels=check_labels)
             yield replace(line, photo_sha256=hashes.get(photo.name))
 

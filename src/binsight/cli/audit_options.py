@@ -23,6 +23,11 @@ OPTIONS = (
         metavar="FILE",
         help="Photos that were counted already: what binsight count --json printed. They are not counted again.",
     ),
+    click.option(
+        "--captured",
+        is_flag=True,
+        help="Photos that the service kept (BINSIGHT_CAPTURE), found by their inference ids: the newest of each.",
+    ),
     click.option("--by-label", is_flag=True, help="Find each bin's photo by the label in it, not by names."),
     click.option("--check-labels", is_flag=True, help="Labels are bin ids: one of another bin is an exception."),
     click.option(
@@ -42,7 +47,7 @@ def photos_of(arguments: tuple[str, ...], given: Mapping[str, Any]) -> "Photos":
     """Where the photos are, of what was given."""
     from binsight.audit.matching import Photos
 
-    names = ("estimates", "by_label", "check_labels", "endpoint_url", "anonymous")
+    names = ("estimates", "captured", "by_label", "check_labels", "endpoint_url", "anonymous")
     return Photos(arguments=arguments, **{name: given[name] for name in names})
 
 

@@ -34,7 +34,7 @@ class CompactCaptures:
         The photos first, the rows then, all in one transaction: a row never names a photo that is not there. Raises
         `StorageFailure`, after which none of them counts as kept.
         """
-        photos = {_name(capture): capture.photo for capture in captures if capture.photo is not None}
+        photos = {photo_name(capture): capture.photo for capture in captures if capture.photo is not None}
         if photos:
             self._place.put(photos)
         rows = [self._row(capture) for capture in captures]
@@ -54,7 +54,7 @@ class CompactCaptures:
             capture = _capture(row)
             if photos and capture.photo_sha256:
                 objects = objects or self._place.objects()
-                yield _capture(row, photo=objects.read(_name(capture)))
+                yield _capture(row, photo=objects.read(photo_name(capture)))
             else:
                 yield capture
 
@@ -64,9 +64,9 @@ class CompactCaptures:
             capture = _capture(row)
             if capture.photo_sha256 is None:
                 continue
-            where = f"{self._place.url}/{_name(capture)}"
+            where = f"{self._place.url}/{photo_name(capture)}"
             try:
-                photo = self._place.objects().read(_name(capture))
+                photo = self._place.objects().read(photo_name(capture))
             except MissingObject:
                 yield Problem(word="missing", where=where, event_id=row.event_id)
                 continue
@@ -101,7 +101,8 @@ class CompactCaptures:
         )
 
 
-def _name(capture: Capture) -> str:
+def photo_name(capture: Capture) -> str:
+    """Where a capture's photo lies in its place."""
     return f"{hour_folder(capture.captured_at)}/{capture.photo_sha256}{SUFFIXES[capture.photo_type or '']}"
 
 
