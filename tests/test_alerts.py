@@ -14,9 +14,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from tests.webhook_server import webhook_server
 
 from binsight.errors import BadInput
-from binsight.service import alerts as alerts_module
-from binsight.service.alerts import MOST_WAITING, WAITS_S, Alert, Alerts
+from binsight.service.alerts import Alert, Alerts
 from binsight.service.metrics import Metrics
+from binsight.webhooks import MOST_WAITING, WAITS_S
+from binsight.webhooks import message as message_module
 
 SECRET = f"whsec_{base64.b64encode(bytes(range(32))).decode()}"
 TOO_LONG = f"whsec_{base64.b64encode(bytes(65)).decode()}"
@@ -148,7 +149,7 @@ def test_a_refusal_is_not_repeated_and_a_redirect_not_followed(status: int) -> N
 
 
 def test_a_slow_receiver_delays_neither_the_service_nor_another_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alerts_module, "TIMEOUT_S", 60)  # on a busy machine the quick one may take seconds too
+    monkeypatch.setattr(message_module, "TIMEOUT_S", 60)  # on a busy machine the quick one may take seconds too
     with webhook_server(held=True) as slow, webhook_server() as quick, alerting(slow.url, quick.url) as (alerts, _):
         started = time.monotonic()
         for _ in range(3):
@@ -161,7 +162,7 @@ def test_a_slow_receiver_delays_neither_the_service_nor_another_receiver(monkeyp
 
 
 def test_a_receiver_that_never_answers_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alerts_module, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(message_module, "TIMEOUT_S", 0.2)
     with webhook_server(held=True) as server, alerting(server.url, waits_s=()) as (alerts, metrics):
         alerts.send(an_alert())
         results(metrics, given_up=1)
@@ -192,7 +193,7 @@ def test_the_end_gives_what_waits_one_more_try_and_no_more() -> None:
 
 
 def test_the_end_waits_for_all_receivers_together_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alerts_module, "TIMEOUT_S", 60)
+    monkeypatch.setattr(message_module, "TIMEOUT_S", 60)
     with ExitStack() as stack:
         servers = [stack.enter_context(webhook_server(held=True)) for _ in range(4)]
         alerts = Alerts([server.url for server in servers], None, Metrics())

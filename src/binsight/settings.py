@@ -193,6 +193,14 @@ class Settings(BaseSettings):
     alert_secret: SecretStr | None = Field(
         None, description="Signs alerts (Standard Webhooks): whsec_ and 24 to 64 bytes in base64."
     )
+    event_urls: Texts = Field(
+        (),
+        description="Webhooks that audits tell of what happened (audit.ended, consignment.judged and others), as a JSON "
+        "list: https://, or http:// of this machine.",
+    )
+    event_secret: SecretStr | None = Field(
+        None, description="Signs what is told (Standard Webhooks): whsec_ and 24 to 64 bytes in base64."
+    )
 
 
 @cache
@@ -211,7 +219,7 @@ def _wrong(name: str, value: object) -> str:
     if name == "trusted_proxies":  # what its validator demands, which no schema says
         law = 'a JSON list of addresses or networks, such as ["10.0.0.0/8"]'
     given = repr(value if isinstance(value, str) else json.dumps(value))
-    if name == "alert_urls":  # whoever knows a webhook's address may write to it
+    if name in ("alert_urls", "event_urls"):  # whoever knows a webhook's address may write to it
         given = "not"
     return f"BINSIGHT_{name.upper()} must be {law}, but is {given}"
 

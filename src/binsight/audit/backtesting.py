@@ -22,8 +22,9 @@ from binsight.audit.command import judging_of
 from binsight.audit.intake import read_records
 from binsight.audit.lines import STALE, AuditLine, Judging
 from binsight.audit.mapping import load_mapping
+from binsight.audit.matching import Photos
 from binsight.audit.measures import Measure
-from binsight.audit.opening import Photos, Terms, opened_lines
+from binsight.audit.opening import Terms, opened_lines
 from binsight.audit.places import place_of
 from binsight.audit.plan import USUAL_LABOUR, BinName
 from binsight.counting import Counter, default_bundle

@@ -25,7 +25,8 @@ from binsight.audit.certifying import (
 from binsight.audit.keep import Keeper
 from binsight.audit.lines import AuditLine, Judging
 from binsight.audit.mapping import load_mapping
-from binsight.audit.opening import Photos, Terms, opened_lines
+from binsight.audit.matching import Photos
+from binsight.audit.opening import Terms, opened_lines
 from binsight.audit.outcome import VERDICTS, Done, write_outcome
 from binsight.audit.plan import plan_counts
 from binsight.audit.report import Thumbnails
@@ -55,12 +56,14 @@ def run_audit(
     *,
     by: str | None,
     tell: Callable[[dict[str, Any]], None] | None = None,
+    as_book: bool = False,
 ) -> Done:
     """Audit `records` and write the folder `out`; `by` is who does it, None where the ledger is not to keep it.
 
     A certificate that the ledger knows as suspended has nothing verified, whether the audit is kept or not. `tell` hears
-    each line as it is done. Raises `BadInput` and `MissingObject` for what is given wrongly, `BadBundle` and
-    `BadCertificate` for a model that is not whole, `StorageFailure` where a disk or the ledger fails.
+    each line as it is done; `as_book` writes the tables as one XLSX besides. Raises `BadInput` and `MissingObject` for
+    what is given wrongly, `BadBundle` and `BadCertificate` for a model that is not whole, `StorageFailure` where a disk or
+    the ledger fails.
     """
     if terms.give_out and by is None:
         raise BadInput("tasks are given out of an audit that the ledger keeps; leave --no-keep out")
@@ -73,8 +76,8 @@ def run_audit(
     )
     mapping = load_mapping(terms.mapping)
     make_folder(out)
-    with _ledger() as ledger:
-        watch = None if in_force is None else _watch(ledger, in_force, terms, counter.bundle.name, by)
+    with opened_ledger() as ledger:
+        watch = None if in_force is None else watch_of(ledger, in_force, terms, counter.bundle.name, by)
         judging = judging if watch is None else watch.judging(judging)
         with opened_lines(records, mapping, photos, terms, counter, judging, seen=seen) as opened:
             withheld = [] if watch is None else reasons_json(watch.withheld)
@@ -120,6 +123,7 @@ def run_audit(
                 problems=opened.records.problems,
                 unused=opened.index.unused(),
                 thumbnails=Thumbnails(opened.read if photos.arguments or photos.captured else None),
+                as_book=as_book,
             )
     return done
 
@@ -146,7 +150,8 @@ def run_certify(counts: Path, photos: Photos, terms: Terms, out: Path) -> Counte
 
 
 @contextmanager
-def _ledger() -> Iterator[Ledger]:
+def opened_ledger() -> Iterator[Ledger]:
+    """The ledger that the settings name. Raises as `Ledger.open`."""
     ledger = Ledger.open(settings().ledger)
     try:
         yield ledger
@@ -174,7 +179,8 @@ def _keeper(
     return Keeper(ledger, audit)
 
 
-def _watch(ledger: Ledger, in_force: InForce, terms: Terms, model: str, by: str | None) -> Watch:
+def watch_of(ledger: Ledger, in_force: InForce, terms: Terms, model: str, by: str | None) -> Watch:
+    """The watch over a certificate; `by` is who keeps what it does, None where it only looks."""
     max_age = timedelta(days=min(terms.max_age_days, 10**6))
     return Watch(Certificates(ledger), in_force, model=model, by=by, max_age=max_age)
 

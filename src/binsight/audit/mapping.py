@@ -15,6 +15,10 @@ expected_qty = ["Bestand", "Menge"]
 bin_id = "Lagerplatz"
 moved_at = "Buchungszeit"
 
+[consignments]                      # of a file of what leaves; consignment, tote, expected_qty, sku, photo without it
+consignment = "Lieferung"
+tote = "Behälter"
+
 [counts]                            # their column = our field, in their order; "" is left empty
 Lagerplatz = "bin_id"
 "Gezählt" = "counted_qty"
@@ -93,6 +97,18 @@ class MovementColumns(FileColumns):
     site: Headers = ("site",)
 
 
+class ConsignmentColumns(FileColumns):
+    """The columns of a file of consignments: how many of what should be in which tote of which consignment."""
+
+    needed: ClassVar = ("consignment", "tote", "expected_qty")
+
+    consignment: Headers = Field(("consignment",), min_length=1)
+    tote: Headers = Field(("tote",), min_length=1)
+    expected_qty: Headers = Field(("expected_qty",), min_length=1)
+    sku: Headers = ("sku",)
+    photo: Headers = ("photo",)
+
+
 class RecordColumns(FileColumns):
     """The columns that a stock record is read from: for each field one header or several, of which the first counts.
 
@@ -129,6 +145,7 @@ class Mapping(BaseModel):
     moments: tuple[str, ...] = Field((), description="strptime patterns of moments that are not ISO 8601.")
     records: RecordColumns
     movements: MovementColumns = MovementColumns()
+    consignments: ConsignmentColumns = ConsignmentColumns()
     counts: dict[Header, CountField]
 
     @field_validator("time_zone")

@@ -1,7 +1,7 @@
 """What an audit came to: its folder, for people, for spreadsheets and for programs."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,14 @@ from binsight.audit.lines import SUSPECT
 from binsight.audit.plan import Plan, Task
 from binsight.audit.report import Thumbnails, audit_page
 from binsight.audit.spool import RowProblem
-from binsight.audit.spreadsheets import Value, write_rows
+from binsight.audit.spreadsheets import Value, write_book, write_rows
 from binsight.audit.tally import Tally
 from binsight.audit.watch import Outlook
 from binsight.storage.files import written_whole
 from binsight.storage.ledger import Audit
 
 VERDICTS = "verdicts.jsonl"
+BOOK = "audit.xlsx"
 LINE_COLUMNS = (
     "bin_id", "expected", "count", "p_record", "verdict", "reason", "p_right", "units_off", "photo", "exception", "site",
 )  # fmt: skip
@@ -77,16 +78,26 @@ def write_outcome(
     problems: Iterable[RowProblem],
     unused: Iterable[str],
     thumbnails: Thumbnails,
+    as_book: bool = False,
 ) -> Path:
     """Write all beside `VERDICTS`, which is there already, and the page last; its path.
 
-    Every table is CSV without formulas. Raises `StorageFailure` where the disk fails.
+    Every table is CSV without formulas, and a sheet of `BOOK` besides where that is wanted. Raises `StorageFailure` where
+    the disk fails, `BadInput` where there are more rows than a sheet can have.
     """
-    _write(folder / "verdicts.csv", LINE_COLUMNS, _lines(folder / VERDICTS))
-    _write(folder / "tasks.csv", TASK_COLUMNS, (_task(task, TASK_COLUMNS) for task in done.plan.tasks))
-    _write(folder / "plan.csv", PLAN_COLUMNS, (_task(task, PLAN_COLUMNS) for task in done.plan.tasks))
-    _write(folder / "problems.csv", PROBLEM_COLUMNS, map(_problem, problems))
-    _write(folder / "exceptions.csv", LINE_COLUMNS, _lines(folder / VERDICTS, only_exceptions=True))
+    tables: dict[str, tuple[Sequence[str], Callable[[], Iterable[Mapping[str, Value]]]]] = {
+        "verdicts": (LINE_COLUMNS, lambda: _lines(folder / VERDICTS)),
+        "exceptions": (LINE_COLUMNS, lambda: _lines(folder / VERDICTS, only_exceptions=True)),
+        "tasks": (TASK_COLUMNS, lambda: (_task(task, TASK_COLUMNS) for task in done.plan.tasks)),
+        "plan": (PLAN_COLUMNS, lambda: (_task(task, PLAN_COLUMNS) for task in done.plan.tasks)),
+        "problems": (PROBLEM_COLUMNS, lambda: map(_problem, problems)),
+    }
+    for name, (columns, rows) in tables.items():
+        _write(folder / f"{name}.csv", columns, rows())
+    (folder / BOOK).unlink(missing_ok=True)  # which an earlier audit may have had
+    if as_book:
+        sheets = {name: (columns, _cells(columns, rows())) for name, (columns, rows) in tables.items()}
+        write_book(folder / BOOK, sheets)
     for name in ("gain", "misplaced", "not_assessable"):  # which an earlier audit may have had
         (folder / f"{name}.csv").unlink(missing_ok=True)
     num_unused = 0
@@ -118,6 +129,10 @@ def write_outcome(
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Value]]) -> None:
     write_rows(path, {column: column for column in columns}, rows)
+
+
+def _cells(columns: Sequence[str], rows: Iterable[Mapping[str, Value]]) -> Iterator[list[Value]]:
+    return ([row.get(column) for column in columns] for row in rows)
 
 
 def _lines(verdicts: Path, *, only_exceptions: bool = False) -> Iterator[dict[str, Any]]:

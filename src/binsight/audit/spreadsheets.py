@@ -134,9 +134,9 @@ def _rows(raw: RawRows, header: list[str], columns: Columns, *, pads: bool) -> I
     """Rows by field. `pads`: a row without its last cells is none of fewer cells, as in XLSX."""
     width, places = len(header), columns.places.items()
     read = {*columns.places.values(), *columns.apart}
-    bin_place = columns.places["bin_id"]
+    first = next(iter(columns.places.values()))  # of what every row must name
     for number, cells, cell_faults in raw:
-        if not cell_faults and not (bin_place < len(cells) and cells[bin_place]) and not any(map(str.strip, cells)):
+        if not cell_faults and not (first < len(cells) and cells[first]) and not any(map(str.strip, cells)):
             continue
         if cells == header:
             yield Row(number=number, cells={}, apart="", faults=(Fault(column=None, shown="", said=_HEADER_AGAIN),))
@@ -195,7 +195,7 @@ def write_rows(
     if path.suffix.lower() == ".xlsx":
         _require_openpyxl(path)
         with written_whole(path) as part:
-            _write_xlsx(path, part, list(shape), table)
+            _write_xlsx(path, part, {"Sheet1": (list(shape), table)})
     elif path.suffix.lower() in (".csv", ".tsv", ".txt"):
         with written_whole(path) as part:
             _write_csv(path, part, list(shape), table, decimal=decimal, separator=separator, encoding=encoding)
@@ -237,15 +237,25 @@ def _csv_cell(value: Value, decimal: str) -> str:
     return str(value).replace(".", decimal)
 
 
-def _write_xlsx(path: Path, part: Path, header: list[str], rows: Iterable[list[Value]]) -> None:
+Sheets = Dict[str, tuple[Sequence[str], Iterable[Sequence[Value]]]]
+"""Header and rows of each sheet, by its name."""
+
+
+def write_book(path: Path, sheets: Sheets) -> None:
+    """Write sheets into one XLSX, of which no cell is a formula. Raises as `write_rows` does."""
+    _require_openpyxl(path)
+    with written_whole(path) as part:
+        _write_xlsx(path, part, sheets)
+
+
+def _write_xlsx(path: Path, part: Path, sheets: Sheets) -> None:
     import openpyxl
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
     book = openpyxl.Workbook(write_only=True)
-    sheet = book.create_sheet("Sheet1")
 
-    def cell(value: Value) -> Any:
+    def cell(sheet: Any, value: Value) -> Any:
         if isinstance(value, datetime):
             value = value.isoformat()  # a date of Excel's has no time zone
         if not isinstance(value, str):
@@ -259,12 +269,14 @@ def _write_xlsx(path: Path, part: Path, header: list[str], rows: Iterable[list[V
         return made
 
     try:
-        sheet.append([cell(name) for name in header])
-        for number, row in enumerate(rows, start=2):
-            if number > MAX_XLSX_ROWS:
-                raise BadInput(f"{path} can have {MAX_XLSX_ROWS:,} rows, but there are more; write CSV")
-            sheet.append([cell(value) for value in row])
-    finally:  # after an error too: openpyxl then removes its own temporary file
+        for title, (header, rows) in sheets.items():
+            sheet = book.create_sheet(title)
+            sheet.append([cell(sheet, name) for name in header])
+            for number, row in enumerate(rows, start=2):
+                if number > MAX_XLSX_ROWS:
+                    raise BadInput(f"{path} can have {MAX_XLSX_ROWS:,} rows, but there are more; write CSV")
+                sheet.append([cell(sheet, value) for value in row])
+    finally:  # after an error too: openpyxl then removes its own temporary files
         book.save(part)
 
 

@@ -29,11 +29,28 @@ COMMANDS = {
         "binsight.cli.audit_certificates:reinstate",
         "Put a suspended certificate in force again, with a reason.",
     ),
+    "consignments": (
+        "binsight.cli.audit_consignments:consignments",
+        "Check what leaves: RELEASE, HOLD or CHECK for each consignment.",
+    ),
+    "evidence": (
+        "binsight.cli.audit_evidence:evidence",
+        "Put together what proves an audit's findings in some bins.",
+    ),
+    "verify-evidence": (
+        "binsight.cli.audit_evidence:verify_evidence",
+        "Check that evidence is as it was made.",
+    ),
+    "counts": (
+        "binsight.cli.audit_counts:counts",
+        "Write people's counts in the columns in which a stock system takes them.",
+    ),
+    "epcis": ("binsight.cli.audit_epcis:epcis", "Write a kept audit as a GS1 EPCIS 2.0 document."),
     "verify-log": ("binsight.cli.audit:verify_log", "Prove that nothing in the ledger was changed."),
 }
 
 
-class AuditGroup(LazyGroup):
+class DefaultGroup(LazyGroup):
     """`binsight audit RECORDS PHOTOS` is `binsight audit run RECORDS PHOTOS`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -41,7 +58,7 @@ class AuditGroup(LazyGroup):
         return super().parse_args(ctx, args if named or not args else [RUN, *args])
 
 
-@click.group(cls=AuditGroup, lazy=COMMANDS)
+@click.group(cls=DefaultGroup, lazy=COMMANDS)
 def audit() -> None:
     """Compare stock records with photos: a verdict each, bins to count.
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from binsight.audit.opening import Photos, Terms
+    from binsight.audit.matching import Photos
+    from binsight.audit.opening import Terms
 
 OPTIONS = (
     click.option(
@@ -44,7 +45,7 @@ def photo_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def photos_of(arguments: tuple[str, ...], given: Mapping[str, Any]) -> "Photos":
     """Where the photos are, of what was given."""
-    from binsight.audit.opening import Photos
+    from binsight.audit.matching import Photos
 
     names = ("estimates", "captured", "by_label", "check_labels", "endpoint_url", "anonymous")
     return Photos(arguments=arguments, **{name: given[name] for name in names})

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from binsight.cli.audit_options import photo_options, photos_of, terms_of
-from binsight.cli.options import json_option, print_json, require_extra, who
+from binsight.cli.options import json_option, print_errors, print_json, require_extra, who
 
 
 class Finite(click.FloatRange):
@@ -74,6 +74,7 @@ HOURS_OR_MINUTES = Finite(min=0)
     metavar="DAYS",
     help="An older certificate is suspended.",
 )
+@click.option("--xlsx", is_flag=True, help="Write the tables as one workbook too, audit.xlsx.")
 @click.option("--keep/--no-keep", default=True, show_default=True, help="Keep the audit in the ledger.")
 @click.option("--tasks", "give_out", is_flag=True, help="Give the bins to count out as tasks, on the console.")
 @click.option(
@@ -97,6 +98,7 @@ def run(
     random_share: float,
     random_all: bool,
     max_age: float,
+    xlsx: bool,
     keep: bool,
     give_out: bool,
     out: Path,
@@ -123,7 +125,10 @@ def run(
     """
     require_extra("audit", "auditing")
     from binsight.audit.command import run_audit
+    from binsight.audit.events import audit_ended
+    from binsight.webhooks import Hooks
 
+    hooks = Hooks.from_settings()
     done = run_audit(
         records,
         photos_of(photos, given),
@@ -148,15 +153,18 @@ def run(
         out,
         by=who() if keep else None,
         tell=print_json if as_json else None,
+        as_book=xlsx,
     )
     if not as_json:
         for sentence in done.sentences():
             click.echo(sentence)
         click.echo(f"the report: {out / 'index.html'}")
+    untold = print_errors(hooks.tell([audit_ended(done)]))
     if not done.is_whole:
         click.echo(
             f"error: {done.num_problems:,} problems with rows ({out / 'problems.csv'}) and {done.tally.num_failed:,} "
             f"photos that could not be counted ({out / 'exceptions.csv'})",
             err=True,
         )
+    if untold or not done.is_whole:
         sys.exit(1)

@@ -2,7 +2,7 @@
 
 import getpass
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,14 @@ def who() -> str:
 def print_json(value: Any) -> None:
     """One JSON value on one line of standard output."""
     click.echo(json.dumps(value, separators=(", ", ": ")))
+
+
+def print_errors(sentences: Iterable[str]) -> bool:
+    """Each sentence as an error, on a line of its own; whether there were any."""
+    found = list(sentences)
+    for sentence in found:
+        click.echo(f"error: {sentence}", err=True)
+    return bool(found)
 
 
 def count_line(result: "CountEstimate | CountFailure") -> dict[str, Any]:

@@ -125,16 +125,25 @@ class Page:
         self._keep(name, rows, columns)
         self.blocks.append({"kind": "data", "name": name, "caption": caption, "num_rows": len(rows)})
 
+    def html(self) -> str:
+        """The page by itself, without the CSV files."""
+        from jinja2 import Environment, PackageLoader
+
+        environment = Environment(loader=PackageLoader("binsight.report"), autoescape=True, trim_blocks=True)
+        environment.filters["shown"] = _shown
+        return environment.get_template("page.html").render(page=self)
+
+    def files(self) -> dict[str, bytes]:
+        """What `write` writes, by name: the page, and the CSV files that it leads to."""
+        tables = {f"{name}.csv": csv_text(rows, self.columns[name]) for name, rows in self.tables.items()}
+        return {name: text.encode() for name, text in ({"index.html": self.html()} | tables).items()}
+
     def write(self, folder: Path) -> Path:
         """Write the CSV files and then `index.html` into `folder`, each whole or not at all; the page's path.
 
         Raises `StorageFailure` where the folder cannot be written.
         """
-        from jinja2 import Environment, PackageLoader
-
-        environment = Environment(loader=PackageLoader("binsight.report"), autoescape=True, trim_blocks=True)
-        environment.filters["shown"] = _shown
-        html = environment.get_template("page.html").render(page=self)
+        html = self.html()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, rows in self.tables.items():
@@ -152,6 +161,11 @@ class Page:
 
 def write_csv(path: Path, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
     """Write rows of equal keys as CSV, whole or not at all; the heading alone where there are none; no formulas."""
+    _write_whole(path, csv_text(rows, columns))
+
+
+def csv_text(rows: Sequence[Row], columns: Sequence[str] = ()) -> str:
+    """What `write_csv` writes."""
     text = io.StringIO(newline="")
     columns = list(rows[0]) if rows else columns
     if columns:
@@ -159,7 +173,7 @@ def write_csv(path: Path, rows: Sequence[Row], columns: Sequence[str] = ()) -> N
         writer.writeheader()
         for row in rows:
             writer.writerow({name: harmless(cell) if isinstance(cell, str) else cell for name, cell in row.items()})
-    _write_whole(path, text.getvalue())
+    return text.getvalue()
 
 
 def _write_whole(path: Path, text: str) -> Path:

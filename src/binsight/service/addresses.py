@@ -1,5 +1,4 @@
-"""Which addresses a linked photo may be read from: those of the internet that everybody can reach, and no other. And
-which ones are this machine's own.
+"""Which addresses a linked photo may be read from: those of the internet that everybody can reach, and no other.
 
 Python's own `is_global` says True for some that lead inside, differently in each version (3.11: 64:ff9b::a9fe:a9fe,
 2002:a9fe:a9fe::1, ::127.0.0.1, 224.0.0.1, 192.0.0.8). So the blocks stand here, after
@@ -7,6 +6,8 @@ https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-specia
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from binsight.webhooks import is_loopback as is_loopback
 
 _NOT_PUBLIC_4 = tuple(
     IPv4Network(block)
@@ -70,11 +71,3 @@ def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return IPv4Address(int(address) & 0xFFFFFFFF) if address in _TRANSLATED else address
-
-
-def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches the address. A name other than localhost may stand for anything."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

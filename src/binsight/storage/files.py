@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from binsight.errors import BadInput, StorageFailure
+from binsight.errors import BadInput, BinsightError, StorageFailure
 
 
 def make_folder(folder: Path) -> None:
@@ -31,7 +31,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         yield part
         part.replace(path)
-    except StorageFailure:
+    except BinsightError:
         raise  # of something else that failed meanwhile, which says so itself
     except OSError as error:
         raise StorageFailure(

@@ -4,8 +4,10 @@ from binsight.storage.ledger.api_keys import ApiKeys
 from binsight.storage.ledger.audits import AisleRow, Audit, AuditLineRow, Audits, FoundBy
 from binsight.storage.ledger.captures import CaptureRow, CaptureRows
 from binsight.storage.ledger.certificates import Certificates
+from binsight.storage.ledger.consignments import ConsignmentHistory, Consignments
 from binsight.storage.ledger.counts import Counted, Counts, Follows
 from binsight.storage.ledger.database import Ledger
+from binsight.storage.ledger.evidence import Evidence
 from binsight.storage.ledger.journal import Entry, Journal, Proof
 from binsight.storage.ledger.leases import BIN, PHOTO, Lease, Leases
 from binsight.storage.ledger.models import AliasMove, Models, ModelVersion, Pointed
@@ -30,11 +32,14 @@ __all__ = [
     "CaptureRow",
     "CaptureRows",
     "Certificates",
+    "ConsignmentHistory",
+    "Consignments",
     "CountRow",
     "Counted",
     "Counts",
     "Detail",
     "Entry",
+    "Evidence",
     "Follows",
     "FoundBy",
     "Journal",

@@ -8,7 +8,7 @@ another table, which are proven with it.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -50,8 +50,7 @@ class Proof:
 
 def append(connection: sa.Connection, *, kind: str, subject: str, body: Mapping[str, Any], by: str) -> Entry:
     """Add an entry within a writing transaction: it stands or falls with what it tells of."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _APPENDING})
+    hold_end(connection)
     last = connection.execute(
         sa.select(journal.c.seq, journal.c.hash).order_by(journal.c.seq.desc()).limit(1)
     ).first()
@@ -67,6 +66,19 @@ def append(connection: sa.Connection, *, kind: str, subject: str, body: Mapping[
     row["hash"] = _chained(before, row)
     connection.execute(sa.insert(journal).values(row))
     return Entry(**{**row, "body": body})
+
+
+def hold_end(connection: sa.Connection) -> None:
+    """Have nobody else append until this writing transaction ends: for an act that rests on what was read before it."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _APPENDING})
+
+
+def entries_of(connection: sa.Connection, subject: str, kinds: Sequence[str]) -> list[Entry]:
+    """The entries of some kinds on one subject within a transaction, in the order in which they were made."""
+    query = sa.select(journal).where(journal.c.kind.in_(kinds) & (journal.c.subject == subject))
+    rows = connection.execute(query.order_by(journal.c.seq)).mappings()
+    return [Entry(**{**row, "body": json.loads(row["body"])}) for row in rows]
 
 
 class Journal:
