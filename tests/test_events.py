@@ -80,7 +80,7 @@ def test_a_webhook_that_refuses_is_named_and_the_audit_stands(files: Path, monke
 
 
 def test_what_fails_is_tried_again_and_then_given_up(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    messages = [EventMessage(event="task.created", sentence=str(number)) for number in range(3)]
+    messages = [EventMessage(event="count.settled", sentence=str(number)) for number in range(3)]
     with webhook_server(500, 429, 204, 204, 503) as server:
         monkeypatch.setenv("BINSIGHT_EVENT_URLS", json.dumps([server.url]))
         settings.cache_clear()

@@ -21,7 +21,7 @@ from binsight.decision.surveillance import LiveShare, Reason, live_shares
 from binsight.decision.weighting import Weighted, weighted_share
 from binsight.errors import MissingObject
 from binsight.records import StockRecord
-from binsight.storage.ledger import Audits, Certificates, Ledger
+from binsight.storage.ledger import Audits, Certificates, Entry, Ledger
 from binsight.storage.ledger.certificates import COUNTED, SUSPENDED
 
 
@@ -68,30 +68,43 @@ def spot_check(ledger: Ledger, audit: str, counts: Iterable[StockRecord], *, by:
     if watched is None:
         raise MissingObject(f"audit {audit} drew no bins: it had no certificate, or did not end; name another")
     lines, num_unknown = counted_lines(ledger, audit, counts)
-    before = standing_of(watched.subject, certificates.acts(watched.subject))
     drawn = {place for place, _ in watched.body["drawn"]}
-    known = before.counted.get(audit, set())
-    new = [line for line in lines if line.place in drawn and line.place not in known]
-    if new:
-        kept = [[line.place, line.counted, line.expected] for line in new]
-        certificates.add(COUNTED, watched.subject, {"audit": audit, "counts": kept}, by=by)
+    num_new, found = take_counts(certificates, watched, lines, by=by)
     standing = standing_of(watched.subject, certificates.acts(watched.subject))
     state = standing.state(datetime.now(UTC))
-    found = tuple(reason for reason in state.reasons if reason.why == "breached") if standing.is_in_force else ()
-    if found:
-        certificates.add(SUSPENDED, watched.subject, {"reasons": reasons_json(found), "audit": audit}, by=by)
     accuracy, why_not = accuracy_of(lines, watched.body)
     return SpotCheck(
         standing=standing_of(watched.subject, certificates.acts(watched.subject)),
         shares=tuple(live_shares(standing.counts)),
         evidence=state.evidence,
         suspended=found,
-        num_new=len(new),
+        num_new=num_new,
         num_open=len(drawn - standing.counted.get(audit, set())),
         num_unknown=num_unknown,
         accuracy=accuracy,
         why_not=why_not,
     )
+
+
+def take_counts(
+    certificates: Certificates, watched: Entry, lines: Iterable[CountedLine], *, by: str
+) -> tuple[int, tuple[Reason, ...]]:
+    """Keep the counts of bins that the audit of `watched` drew, each once, and suspend its certificate where they found too
+    many wrong. How many counts were new, and why it is suspended, if it is."""
+    audit = watched.body["audit"]
+    drawn = {place for place, _ in watched.body["drawn"]}
+    known = standing_of(watched.subject, certificates.acts(watched.subject)).counted.get(audit, set())
+    new = [line for line in lines if line.place in drawn and line.place not in known]
+    if not new:
+        return 0, ()
+    kept = [[line.place, line.counted, line.expected] for line in new]
+    certificates.add(COUNTED, watched.subject, {"audit": audit, "counts": kept}, by=by)
+    standing = standing_of(watched.subject, certificates.acts(watched.subject))
+    state = standing.state(datetime.now(UTC))
+    found = tuple(reason for reason in state.reasons if reason.why == "breached") if standing.is_in_force else ()
+    if found:
+        certificates.add(SUSPENDED, watched.subject, {"reasons": reasons_json(found), "audit": audit}, by=by)
+    return len(new), found
 
 
 def counted_lines(ledger: Ledger, audit: str, counts: Iterable[StockRecord]) -> tuple[list[CountedLine], int]:

@@ -22,8 +22,8 @@ MODULES = {
     "client": ("httpx",),
     "ledger": ("sqlalchemy", "alembic"),
     "serve": ("fastapi", "uvicorn", "httpcore", "prometheus_client", "python_multipart"),
-    "audit": ("sqlalchemy", "alembic", "openpyxl", "matplotlib"),
-    "console": ("argon2", "openpyxl", "matplotlib"),
+    "audit": ("sqlalchemy", "alembic", "openpyxl", "matplotlib", "scipy"),
+    "console": ("argon2", "openpyxl", "matplotlib", "scipy"),
     "data": ("imagehash", "matplotlib", "pyarrow", "scipy"),
     "train": ("torch", "timm", "lightning_fabric", "onnxscript", "safetensors", "tomli_w", "pyarrow", "matplotlib"),
 }

@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from binsight.console import (
     bins,
+    consignments_pages,
     counting,
     deciding,
     exceptions,
@@ -29,6 +30,7 @@ from binsight.errors import BinsightError
 from binsight.service.answers import error_for
 from binsight.settings import Settings
 from binsight.storage.ledger import Ledger
+from binsight.webhooks import Hooks, Receivers
 
 if TYPE_CHECKING:
     from binsight.counting import Counter
@@ -43,10 +45,22 @@ def make_console(chosen: Settings, *, counter: "Callable[[], Counter | None]") -
 
     Raises as `Ledger.open` does.
     """
-    console = Console(settings=chosen, ledger=Ledger.open(chosen.ledger), counter=counter)
+    hooks = Hooks.of(chosen)
+    receivers = Receivers(hooks.urls, hooks.key, lambda result: log.info("a message is %s", result))
+    console = Console(settings=chosen, ledger=Ledger.open(chosen.ledger), counter=counter, receivers=receivers)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.console = console
-    for room in (signing_in, counting, overview, exceptions, bins, deciding, models_pages, settings_pages):
+    for room in (
+        signing_in,
+        counting,
+        overview,
+        exceptions,
+        bins,
+        deciding,
+        consignments_pages,
+        models_pages,
+        settings_pages,
+    ):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(SignIn, _sign_in)

@@ -7,11 +7,13 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from binsight.audit.evidence import make_evidence
 from binsight.console.access import Deciding
 from binsight.console.evidence import estimate_of, shown_estimate
 from binsight.console.pages import page
 from binsight.console.state import Console, console_of
 from binsight.counting.heatmap_files import heatmap_jpeg
+from binsight.counting.sources import photo_reader
 from binsight.errors import MissingObject, NotReady
 from binsight.imaging.thumbnail import thumbnail
 from binsight.storage.ledger import Audits
@@ -67,6 +69,15 @@ def heatmap(_user: Deciding, console: TheConsole, audit: str, place: int) -> Res
     with _one_map:
         data = heatmap_jpeg(counter, console.photos.whole(audit, line), estimate)
     return Response(data, media_type="image/jpeg", headers=KEPT)
+
+
+@router.get("/lines/{audit}/{place}/evidence.zip")
+def evidence(user: Deciding, console: TheConsole, audit: str, place: int) -> Response:
+    """The evidence of a line, as binsight audit evidence writes it; that it was made is in the journal."""
+    line = _found(console, audit, place).line
+    bundle = make_evidence(console.ledger, audit, [line.bin_id], photo_reader(), by=user.name)
+    headers = {"Content-Disposition": 'attachment; filename="evidence.zip"'}
+    return Response(bundle.as_zip(), media_type="application/zip", headers=headers)
 
 
 def _found(console: Console, audit: str, place: int) -> FoundLine:

@@ -8,6 +8,7 @@ import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -69,9 +70,11 @@ def count(request: Request, form: Submitted, user: Counting, console: TheConsole
         comment=form.get("comment", "").strip()[:1000],
         marks=_marks(form.get("marks", "")),
     )
+    answer = to(request, _back(form))
     if "application/json" in request.headers.get("accept", ""):
-        return _as_json({"token": token, "counted": kept.counted, "was_there": kept.was_there})
-    return to(request, _back(form))
+        answer = _as_json({"token": token, "counted": kept.counted, "was_there": kept.was_there})
+    answer.background = BackgroundTask(console.settle, kept.task, user.name)
+    return answer
 
 
 @router.post("/count/{token}/skip")

@@ -65,6 +65,7 @@ def decide(request: Request, form: Submitted, user: Deciding, console: TheConsol
         reason=reason if word == APPROVED else "",
         comment=comment,
     )
+    console.settle(task_id, user.name)
     return to(request, "/tasks", note="Decided.")
 
 

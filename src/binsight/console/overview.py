@@ -2,17 +2,21 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
 from binsight.audit.places import walking_key
+from binsight.audit.settled import settled_lines
+from binsight.audit.spot_check import accuracy_of
+from binsight.audit.standing import standing_of
 from binsight.console.access import Deciding
 from binsight.console.pages import page
 from binsight.console.state import Console, console_of
-from binsight.storage.ledger import AisleRow
+from binsight.decision.surveillance import live_shares
+from binsight.storage.ledger import AisleRow, Certificates
 from binsight.storage.ledger.search import EndedAudit
 
 router = APIRouter()
@@ -45,8 +49,23 @@ def overview_page(request: Request, _user: Deciding, console: TheConsole) -> Res
         tally=console.tasks.tally(),
         tiles=_tiles(console.search.aisles(newest.audit.id)),
         trend=_trend(ended),
+        **_certificate(console, newest),
         ended=ended,
     )
+
+
+def _certificate(console: Console, newest: EndedAudit) -> dict[str, Any]:
+    """How the certificate of the newest audit stands, and what counts say of it and of all records."""
+    sha256, certificates = newest.audit.certificate_sha256, Certificates(console.ledger)
+    if sha256 is None:
+        return {"standing": None, "live": [], "accuracy": None, "why_not": "the audit had no certificate"}
+    standing = standing_of(sha256, certificates.acts(sha256))
+    watched = certificates.of_audit(newest.audit.id)
+    accuracy, why_not = None, "the audit drew nothing by lot"
+    if watched is not None:
+        accuracy, why_not = accuracy_of(settled_lines(console.ledger, newest.audit.id), watched.body)
+    live = live_shares(standing.counts)
+    return {"standing": standing, "live": live, "accuracy": accuracy, "why_not": why_not}
 
 
 def _shares(newest: EndedAudit) -> list[tuple[str, int, float]]:

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from binsight.settings import settings
+from binsight.settings import Settings, settings
 from binsight.webhooks.message import Message, checked_url, key_of, post, result_of
 
 Event = Literal[
     "audit.ended",
     "consignment.judged",
     "consignment.released",
-    "task.created",
-    "count.confirmed",
+    "count.settled",
 ]
-"""What is told. A message about a task must not say what its counter is not to know: neither record nor estimate."""
+"""What is told. Of a count only once it is settled: before, nobody is to know the record who counts."""
 
 WAITS_S = (1.0, 5.0)
 """Between tries: somebody waits for the command."""
@@ -39,7 +38,11 @@ class Hooks:
     @classmethod
     def from_settings(cls) -> "Hooks":
         """Those of `BINSIGHT_EVENT_URLS` and `BINSIGHT_EVENT_SECRET`. Raises `BadInput`: before any work, if asked then."""
-        chosen = settings()
+        return cls.of(settings())
+
+    @classmethod
+    def of(cls, chosen: Settings) -> "Hooks":
+        """Those of these settings. Raises as `from_settings`."""
         urls = [checked_url(url, variable="BINSIGHT_EVENT_URLS") for url in chosen.event_urls]
         secret = chosen.event_secret
         key = None if secret is None else key_of(secret.get_secret_value(), variable="BINSIGHT_EVENT_SECRET")

@@ -1,12 +1,16 @@
 """Consignments in the journal: how each was judged, with its evidence, and who let it go."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
+
 from binsight.errors import BadInput, ChangedMeanwhile, GateFailed, MissingObject
 from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.journal import Entry, Journal, append, entries_of, hold_end
+from binsight.storage.ledger.tables import journal
 
 JUDGED, RELEASED = "consignment.judged", "consignment.released"
 RELEASE, HOLD = "RELEASE", "HOLD"
@@ -40,6 +44,16 @@ class Consignments:
         """The last judgement, and the release since. Raises `MissingObject` for one that was never judged."""
         with self._ledger.reading() as connection:
             return _last(consignment, entries_of(connection, consignment, (JUDGED, RELEASED)))
+
+    def latest(self, *, most: int = 100) -> list[ConsignmentHistory]:
+        """The consignments that were judged last, the newest first; `most` acts are looked at."""
+        kinds = journal.c.kind.in_((JUDGED, RELEASED))
+        query = sa.select(journal).where(kinds).order_by(journal.c.seq.desc()).limit(most)
+        with self._ledger.reading() as connection:
+            rows = connection.execute(query).mappings().all()
+        entries = [Entry(**{**row, "body": json.loads(row["body"])}) for row in reversed(rows)]
+        ids = dict.fromkeys(entry.subject for entry in reversed(entries) if entry.kind == JUDGED)
+        return [_last(one, [entry for entry in entries if entry.subject == one]) for one in ids]
 
     def judgements(self) -> Iterator[Entry]:
         """All judgements of all consignments, in the order in which they were made."""

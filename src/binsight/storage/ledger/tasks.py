@@ -57,6 +57,15 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SettledLine:
+    """What of an audit's line its count is compared with."""
+
+    place: int
+    verdict: str
+    expected: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CountRow:
     """One person's count, by user name. `where` is "photo" or "bin", `stage` what the task waited for, `marks` JSON."""
 
@@ -166,6 +175,19 @@ class TaskRows:
         with self._ledger.reading() as connection:
             return [
                 (row[0], row[1], row[2]) for row in connection.execute(query.order_by(sa.func.min(tasks.c.rank)))
+            ]
+
+    def settled(self, audit: str, states: Sequence[str]) -> list[tuple[SettledLine, int]]:
+        """Of an audit's tasks that ended in these states, the lines and what was found."""
+        of = (tasks.c.audit == audit_lines.c.audit) & (tasks.c.place == audit_lines.c.place)
+        columns = [audit_lines.c[name] for name in SettledLine.__slots__]
+        query = sa.select(*columns, tasks.c.quantity).join(tasks, of)
+        query = query.where((tasks.c.audit == audit) & tasks.c.state.in_(states) & tasks.c.quantity.is_not(None))
+        with self._ledger.reading() as connection:
+            rows = connection.execute(query.order_by(tasks.c.place)).mappings()
+            return [
+                (SettledLine(**{name: row[name] for name in SettledLine.__slots__}), row["quantity"])
+                for row in rows
             ]
 
     def detail(self, task_id: str) -> Detail:

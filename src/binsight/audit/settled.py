@@ -1,0 +1,52 @@
+"""What follows from a task that ended: a bin drawn by lot speaks for its certificate, and other systems are told."""
+
+from binsight.audit.spot_check import CountedLine, take_counts
+from binsight.audit.tasks import FOUND
+from binsight.storage.ledger import Certificates, Detail, Ledger, TaskRows
+from binsight.storage.ledger.tasks import RANDOM
+from binsight.webhooks import EventMessage
+
+
+def settle(ledger: Ledger, task: str, *, by: str) -> EventMessage | None:
+    """Take in what was found in a task's bin, and what to tell of it; None while the task goes on.
+
+    It may be called twice: a count speaks once. Raises as the ledger's transactions do.
+    """
+    detail = TaskRows(ledger).detail(task)
+    if detail.task.state not in FOUND or detail.task.quantity is None:
+        return None
+    if detail.origin == RANDOM:
+        certificates = Certificates(ledger)
+        watched = certificates.of_audit(detail.task.audit)
+        if watched is not None:
+            take_counts(certificates, watched, [_counted(detail, detail.task.quantity)], by=by)
+    return _message(detail, detail.task.quantity)
+
+
+def settled_lines(ledger: Ledger, audit: str) -> list[CountedLine]:
+    """The lines of an audit whose tasks ended with a number."""
+    return [
+        CountedLine(place=line.place, verdict=line.verdict, expected=line.expected, counted=quantity)
+        for line, quantity in TaskRows(ledger).settled(audit, FOUND)
+    ]
+
+
+def _counted(detail: Detail, quantity: int) -> CountedLine:
+    line = detail.line
+    return CountedLine(place=line.place, verdict=line.verdict, expected=line.expected, counted=quantity)
+
+
+def _message(detail: Detail, quantity: int) -> EventMessage:
+    task = detail.task
+    data = {
+        "task": task.id,
+        "audit": task.audit,
+        "bin_id": task.bin_id,
+        "site": task.site,
+        "expected": detail.line.expected,
+        "counted": quantity,
+        "state": task.state,
+    }
+    return EventMessage(
+        event="count.settled", sentence=f"bin {task.bin_id} holds {quantity}: {task.state}", data=data
+    )
