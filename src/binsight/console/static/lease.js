@@ -3,17 +3,19 @@
 const root = document.body.dataset.root;
 const csrf = document.querySelector("meta[name=csrf]").content;
 
-/** Keep this person's tasks while the page is open, and give them back when it is left for good. */
-export function keepAlive(seconds) {
-  const post = (path) => fetch(root + path, { method: "POST", body: new URLSearchParams({ csrf }), keepalive: true });
-  const timer = setInterval(() => post("/alive").catch(() => {}), (1000 * seconds) / 3);
+/** Keep the tasks of this page, by their tokens, while it is open, and give them back when it is left for good. */
+export function keepAlive({ lease, tokens }) {
+  const body = new URLSearchParams([["csrf", csrf], ...tokens.split(" ").map((token) => ["token", token])]);
+  const alive = () => fetch(root + "/alive", { method: "POST", body, keepalive: true }).catch(() => {});
+  alive();  // a page that was loaded anew: its predecessor says that it leaves only after this one has come
+  setInterval(alive, (1000 * Number(lease)) / 3);
   let goesOn = false;
   document.addEventListener("submit", () => { goesOn = true; });
   document.addEventListener("click", (event) => { if (event.target.closest("a")) goesOn = false; });
   addEventListener("pagehide", () => {
-    clearInterval(timer);
-    if (!goesOn) navigator.sendBeacon(root + "/leave", new URLSearchParams({ csrf }));
+    if (!goesOn) navigator.sendBeacon(root + "/leave", body);
   });
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
 
 /** Write the seconds since the page was shown into the form as it is sent, and send it once. */

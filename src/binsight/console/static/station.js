@@ -6,7 +6,7 @@ import { keepAlive, tellScans, timeForm } from "./lease.js";
 function begin(bench) {
   const [viewer, sheet, photo, dots, form, counted, hint] =
     ["viewer", "sheet", "photo", "dots", "count-form", "counted", "hint"].map((id) => document.getElementById(id));
-  keepAlive(Number(bench.dataset.lease));
+  keepAlive(bench.dataset);
   timeForm(form);
   tellScans((text, field) => {
     hint.textContent = `A scan (${text}) is no count: type the number.`;
