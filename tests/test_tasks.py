@@ -230,6 +230,10 @@ def test_a_third_count_settles_it_where_it_agrees_with_one(ledger: Ledger, ben: 
     eve = a_user(ledger, "eve")
     third = claim(ledger, eve)
     assert third.task.id == lease.task.id
+    count(ledger, third.token, 44, eve)
+    third = Counts(ledger).withdraw(
+        third.token, user=eve.id, name="eve", seconds=60
+    )  # a decision before is none on it
     count(ledger, third.token, 4, eve)
     assert state(ledger, lease) == ("confirmed", 4)
 
