@@ -113,7 +113,7 @@ def test_a_key_must_be_for_tasks(chosen: Settings, audit: Audit, ledger: Ledger)
         assert statuses == {"tasks": 200, "count": 403}
         assert client.get("/v1/tasks").status_code == 401
         page = client.get("/console/", follow_redirects=False)
-        assert (page.status_code, page.headers["location"]) == (303, "/console/sign-in?to=/"), (
+        assert (page.status_code, page.headers["location"]) == (303, "/console/sign-in?to=%2F"), (
             "the console asks for people"
         )
 

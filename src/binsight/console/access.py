@@ -76,7 +76,9 @@ async def submitted(request: Request) -> Form:
     except Exception as error:  # noqa: BLE001 - whatever the parser says, the form is at fault
         raise BadInput(f"this form cannot be read ({error}); open the page and send it again") from None
     request.state.files = {name: value for name, value in fields.multi_items() if isinstance(value, UploadFile)}
-    request.state.all_fields = [(name, value) for name, value in fields.multi_items() if isinstance(value, str)]
+    # PostgreSQL keeps no text with a NUL in it, and nobody types one.
+    texts = [(name, value.replace("\0", "")) for name, value in fields.multi_items() if isinstance(value, str)]
+    request.state.all_fields = texts
     form = dict(request.state.all_fields)
     given = form.pop(CSRF_FIELD, "") or request.headers.get(CSRF_HEADER, "")
     if not hmac.compare_digest(given.encode(), csrf_token(request).encode()):

@@ -4,12 +4,14 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from binsight.console import (
     bins,
@@ -27,7 +29,7 @@ from binsight.console.headers import Headers
 from binsight.console.pages import error_page, to
 from binsight.console.state import Console
 from binsight.errors import BinsightError
-from binsight.service.answers import error_for
+from binsight.service.answers import error_for, error_headers
 from binsight.settings import Settings
 from binsight.storage.ledger import Ledger
 from binsight.webhooks import Hooks, Receivers
@@ -40,7 +42,7 @@ log = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
 
 
-def make_console(chosen: Settings, *, counter: "Callable[[], Counter | None]") -> tuple[FastAPI, str]:
+def make_console(chosen: Settings, *, counter: "Callable[[], Counter | None]") -> tuple[ASGIApp, str]:
     """The app, and where nobody can sign in yet the token with which the first admin is made, else an empty one.
 
     Raises as `Ledger.open` does.
@@ -66,13 +68,14 @@ def make_console(chosen: Settings, *, counter: "Callable[[], Counter | None]") -
     app.add_exception_handler(SignIn, _sign_in)
     for kind in (BinsightError, HTTPException, Exception):
         app.add_exception_handler(kind, _show_error)
-    app.add_middleware(Headers)
-    return app, console.setup_token if console.people.is_empty() else ""
+    # Around the whole app and no middleware of it: Starlette answers what nobody expected outside of those.
+    return Headers(app), console.setup_token if console.people.is_empty() else ""
 
 
 async def _sign_in(request: Request, _error: Exception) -> Response:
     wanted = request.url.path.removeprefix(request.scope.get("root_path", ""))
-    return to(request, f"/sign-in?to={wanted}" if request.method == "GET" else "/sign-in")
+    wanted += f"?{request.url.query}" if request.url.query else ""
+    return to(request, f"/sign-in?{urlencode({'to': wanted})}" if request.method == "GET" else "/sign-in")
 
 
 async def _show_error(request: Request, error: Exception) -> Response:
@@ -83,4 +86,6 @@ async def _show_error(request: Request, error: Exception) -> Response:
     if status == 500:
         log.error("a page of the console failed", exc_info=error)
     detail = answer.error
-    return error_page(request, status, f"{detail.message}; {detail.mend}" if detail.mend else detail.message)
+    shown = error_page(request, status, f"{detail.message}; {detail.mend}" if detail.mend else detail.message)
+    shown.headers.update(error_headers(error))
+    return shown

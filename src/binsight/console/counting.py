@@ -25,6 +25,7 @@ TheConsole = Annotated[Console, Depends(console_of)]
 AHEAD = 2
 """Photos that a person has at once: the one to count, and the next, which the browser fetches meanwhile."""
 MOST_MARKS = 500
+MOST_TOKENS = 10
 
 
 @router.get("/count")
@@ -39,7 +40,7 @@ def count_page(request: Request, user: Counting, console: TheConsole) -> Respons
 def walk_page(request: Request, user: Counting, console: TheConsole, site: str = "", aisle: str = "") -> Response:
     """The aisles where bins are to be counted, or the next bin of one."""
     if not aisle and not site:
-        return page(request, "aisles.html", aisles=console.tasks.aisles(("count", "recount")))
+        return page(request, "aisles.html", aisles=console.leases.aisles(user.id))
     seconds = console.policy.lease_seconds
     leases = console.leases.claim(user.id, where=BIN, seconds=seconds, site=site, aisle=aisle)
     here = str(request.url.include_query_params()).partition("?")[2]
@@ -118,15 +119,16 @@ def outcome(request: Request, form: Submitted, user: Counting, console: TheConso
 
 
 @router.post("/alive")
-def alive(_form: Submitted, user: Counting, console: TheConsole) -> Response:
-    """A sign of life: this person's tasks stay his."""
-    return _as_json({"num_tasks": console.leases.renew(user.id, seconds=console.policy.lease_seconds)})
+def alive(request: Request, _form: Submitted, user: Counting, console: TheConsole) -> Response:
+    """A sign of life from a page: its tasks stay this person's."""
+    seconds = console.policy.lease_seconds
+    return _as_json({"num_tasks": console.leases.renew(user.id, _tokens(request), seconds=seconds)})
 
 
 @router.post("/leave")
-def leave(_form: Submitted, user: Counting, console: TheConsole) -> Response:
-    """The page was closed: others may have the tasks at once."""
-    return _as_json({"num_tasks": console.leases.release(user.id)})
+def leave(request: Request, _form: Submitted, user: Counting, console: TheConsole) -> Response:
+    """A page was closed: others may have its tasks at once."""
+    return _as_json({"num_tasks": console.leases.release(user.id, _tokens(request))})
 
 
 def _page(
@@ -134,6 +136,11 @@ def _page(
 ) -> Response:
     now, following = (*leases, None, None)[:2]
     return page(request, template, lease=now, following=following, last=console.counts.last_of(user.id), **values)
+
+
+def _tokens(request: Request) -> list[str]:
+    """Those of the tasks that are on the page which sent the form."""
+    return [value for name, value in request.state.all_fields if name == "token"][:MOST_TOKENS]
 
 
 def _back(form: Form) -> str:

@@ -105,7 +105,7 @@ def _menu(role: str | None) -> list[tuple[str, str]]:
 def _note(cookie: str | None) -> tuple[str, bool] | None:
     try:
         said, is_bad = json.loads(base64.urlsafe_b64decode(cookie or ""))
-    except ValueError:
+    except (ValueError, TypeError):
         return None
     return str(said)[:500], bool(is_bad)
 

@@ -1,5 +1,6 @@
 """Photos of audits for pages: read where the audit found them, proven where it kept a hash, without their metadata."""
 
+import logging
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -8,6 +9,8 @@ from binsight.counting.sources import photo_reader
 from binsight.errors import BadPhoto, MissingObject
 from binsight.imaging.strip import photo_type, stripped
 from binsight.storage.ledger import AuditLineRow, Audits, Ledger
+
+log = logging.getLogger(__name__)
 
 
 class Photos:
@@ -31,7 +34,12 @@ class Photos:
         """A line's photo as it was, byte by byte. Raises as `of`."""
         name = line.photo or ""
         source = _reader()(self._placed(audit, name))
-        data = source() if callable(source) else source
+        try:
+            data = source() if callable(source) else source
+        except MissingObject as error:
+            # Its name and place are for the log: a name can say what is in the bin, to who counts blind.
+            log.warning("%s", error)
+            raise MissingObject(f"the photo of bin {line.bin_id} is gone; count it where it is") from None
         if line.photo_sha256 is not None and sha256(data).hexdigest() != line.photo_sha256:
             raise BadPhoto(
                 f"the photo of bin {line.bin_id} is not the one that was counted; look at the bin", reason="changed"

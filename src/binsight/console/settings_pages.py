@@ -40,7 +40,8 @@ def set_policy(request: Request, form: Submitted, user: Administering, console: 
     """A new policy, for all counts from now on."""
     policy = read_policy(_policy(form))
     seen = form.get("revision", "0")
-    console.policies.set(policy.model_dump(), seen=int(seen) if seen.isdigit() else 0, by=user.name)
+    is_number = seen.isascii() and seen.isdigit() and len(seen) < 10
+    console.policies.set(policy.model_dump(), seen=int(seen) if is_number else 0, by=user.name)
     return to(request, "/settings", note="The policy is in force.")
 
 
@@ -53,7 +54,7 @@ def add_user(request: Request, form: Submitted, user: Administering, console: Th
     return to(request, "/settings", note=f"{name} may sign in.")
 
 
-@router.post("/settings/users/{name}")
+@router.post("/settings/users/{name:path}")
 def change_user(request: Request, form: Submitted, user: Administering, console: TheConsole, name: str) -> Response:
     """Change a role, let a user in or out, or set a new password."""
     people, what = console.people, form.get("what", "")

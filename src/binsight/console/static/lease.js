@@ -3,17 +3,20 @@
 const root = document.body.dataset.root;
 const csrf = document.querySelector("meta[name=csrf]").content;
 
-/** Keep this person's tasks while the page is open, and give them back when it is left for good. */
-export function keepAlive(seconds) {
-  const post = (path) => fetch(root + path, { method: "POST", body: new URLSearchParams({ csrf }), keepalive: true });
-  const timer = setInterval(() => post("/alive").catch(() => {}), (1000 * seconds) / 3);
+/** Keep the tasks of this page, by their tokens, while it is open, and give them back when it is left for good. */
+export function keepAlive({ lease, tokens }) {
+  const body = new URLSearchParams([["csrf", csrf], ...tokens.split(" ").map((token) => ["token", token])]);
+  const alive = () => fetch(root + "/alive", { method: "POST", body }).catch(() => {});
+  alive();  // a page that was loaded anew: its predecessor says that it leaves only after this one has come
+  setTimeout(alive, 2000);  // and that may be on its way still
+  setInterval(alive, (1000 * Number(lease)) / 3);
   let goesOn = false;
   document.addEventListener("submit", () => { goesOn = true; });
   document.addEventListener("click", (event) => { if (event.target.closest("a")) goesOn = false; });
   addEventListener("pagehide", () => {
-    clearInterval(timer);
-    if (!goesOn) navigator.sendBeacon(root + "/leave", new URLSearchParams({ csrf }));
+    if (!goesOn) navigator.sendBeacon(root + "/leave", body);
   });
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
 
 /** Write the seconds since the page was shown into the form as it is sent, and send it once. */
@@ -27,9 +30,12 @@ export function timeForm(form) {
   });
 }
 
+/** Between two keys of a person lie more milliseconds. */
+export const FASTEST_MS = 35;
+
 /** Have `onScan` get what a scanner types into the page: four characters or more, faster than any person, then Enter.
  *  What it typed into a field is taken out again, and its Enter sends nothing. */
-export function tellScans(onScan, { fastest = 35, least = 4 } = {}) {
+export function tellScans(onScan, { fastest = FASTEST_MS, least = 4 } = {}) {
   let typed = "", last = 0, before = null, field = null;
   document.addEventListener("keydown", (event) => {
     const isFast = event.timeStamp - last < fastest;
@@ -45,7 +51,7 @@ export function tellScans(onScan, { fastest = 35, least = 4 } = {}) {
     if (event.key.length !== 1 || event.ctrlKey || event.metaKey || event.altKey) { if (event.key !== "Shift") typed = ""; return; }
     if (!isFast || !typed) {
       typed = "";
-      field = event.target instanceof HTMLInputElement ? event.target : null;
+      field = event.target.matches("input, select, textarea") ? event.target : null;
       before = field ? field.value : null;
     }
     typed += event.key;

@@ -1,12 +1,12 @@
 // The review station: zoom, dots, keys and the next photo ahead. Without it the page is a photo and a form.
 
 import Panzoom from "./panzoom.es.js";
-import { keepAlive, tellScans, timeForm } from "./lease.js";
+import { FASTEST_MS, keepAlive, tellScans, timeForm } from "./lease.js";
 
 function begin(bench) {
   const [viewer, sheet, photo, dots, form, counted, hint] =
     ["viewer", "sheet", "photo", "dots", "count-form", "counted", "hint"].map((id) => document.getElementById(id));
-  keepAlive(Number(bench.dataset.lease));
+  keepAlive(bench.dataset);
   timeForm(form);
   tellScans((text, field) => {
     hint.textContent = `A scan (${text}) is no count: type the number.`;
@@ -83,16 +83,22 @@ const USUAL = {
   passOn: ["p", "pass the bin on"],
 };
 
-/** Keys that work while the photo has the focus, as this person set them; they can be turned off (WCAG 2.1.4). */
+/** Keys that work while the photo has the focus, as this person set them; they can be turned off (WCAG 2.1.4).
+ *  Each waits a moment: where the next comes at once, a scanner types, and none of its keys is meant. */
 function shortcuts(viewer, act, counted) {
   const kept = JSON.parse(localStorage.getItem("binsight-keys") ?? "{}");
   const keys = Object.fromEntries(Object.entries(USUAL).map(([name, [key]]) => [name, kept.keys?.[name] ?? key]));
-  let isOn = kept.isOn ?? true;
+  let isOn = kept.isOn ?? true, last = -Infinity, waiting = null;
   const keep = () => localStorage.setItem("binsight-keys", JSON.stringify({ isOn, keys }));
   viewer.addEventListener("keydown", (event) => {
     if (!isOn || event.ctrlKey || event.metaKey || event.altKey) return;
     const name = Object.keys(keys).find((one) => keys[one] === event.key);
-    if (name) { event.preventDefault(); act[name](); }
+    if (name) event.preventDefault();
+    if (event.repeat) { if (name) act[name](); return; }
+    const isFast = event.timeStamp - last < FASTEST_MS;
+    last = event.timeStamp;
+    clearTimeout(waiting);
+    if (name && !isFast) waiting = setTimeout(act[name], FASTEST_MS + 15);
   });
   const on = document.getElementById("keys-on"), rows = document.querySelector("#keys-table tbody");
   on.checked = isOn;

@@ -6,7 +6,7 @@ const form = document.getElementById("count-form");
 if (form) {
   const [label, said, counted] = ["label", "scanned", "counted"].map((id) => document.getElementById(id));
   document.getElementById("scan").hidden = false;
-  keepAlive(Number(form.dataset.lease));
+  keepAlive(form.dataset);
   timeForm(form);
   const check = (text) => {
     const isIt = text.trim() === form.dataset.bin;

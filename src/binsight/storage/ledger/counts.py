@@ -129,9 +129,13 @@ class Counts:
         with self._ledger.writing() as connection:
             lease = lease_of(connection, token, user)
             detail = detail_of(connection, lease.task.id)
-            current = connection.execute(sa.select(tasks.c.lease).where(tasks.c.id == lease.task.id)).scalar()
+            is_given = tasks.c.lease.is_not(None) & (tasks.c.leased_until > _stamp(at))
+            query = sa.select(tasks.c.id).where((tasks.c.id == lease.task.id) & is_given)
+            is_taken = connection.execute(query).first() is not None
             standing = detail.standing
-            if not standing or standing[-1].token != token or current or detail.decisions:
+            is_last = bool(standing) and standing[-1].token == token
+            is_decided = is_last and any(one["at"] > standing[-1].counted_at for one in detail.decisions)
+            if not is_last or is_taken or is_decided:
                 raise ChangedMeanwhile("this count cannot be taken back: somebody went on from it")
             if _has_act(connection, token, _SEEN):
                 raise ChangedMeanwhile("this count cannot be taken back: you have seen what came of it")

@@ -5,6 +5,7 @@ and by which sending it twice counts once.
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -90,21 +91,39 @@ class Leases:
                 raise ChangedMeanwhile(f"somebody counts bin {row.bin_id} at this moment; try again later")
             _lease(connection, task_of(row), user, where, at, _stamp(at + timedelta(seconds=seconds)), token)
 
-    def renew(self, user: str, *, seconds: float, now: datetime | None = None) -> int:
-        """A sign of life: all that this user has stays his for so long again; how many that are."""
-        at = now or datetime.now(UTC)
-        mine = sa.select(leases.c.token).where(leases.c.user == user)
-        alive = tasks.c.lease.in_(mine) & (tasks.c.leased_until > _stamp(at))
-        until = _stamp(at + timedelta(seconds=seconds))
-        with self._ledger.writing() as connection:
-            return connection.execute(sa.update(tasks).where(alive).values(leased_until=until)).rowcount
+    def renew(self, user: str, tokens: Sequence[str], *, seconds: float, now: datetime | None = None) -> int:
+        """A sign of life: these tasks stay this user's for so long again; how many that are.
 
-    def release(self, user: str) -> int:
-        """Give back all that this user has; how many that were."""
-        mine = sa.select(leases.c.token).where(leases.c.user == user)
+        One that was given back, or whose time ended, is his again as long as nobody else was given it: a browser that goes
+        from a page to the same page says that it leaves after it has got it anew.
+        """
+        mine = sa.select(leases.c.token).where((leases.c.user == user) & leases.c.token.in_(tokens))
+        until = _stamp((now or datetime.now(UTC)) + timedelta(seconds=seconds))
         with self._ledger.writing() as connection:
-            given_back = sa.update(tasks).where(tasks.c.lease.in_(mine)).values(lease=None, leased_until=None)
-            return connection.execute(given_back).rowcount
+            renewed = sa.update(tasks).where(tasks.c.lease.in_(mine)).values(leased_until=until)
+            return connection.execute(renewed).rowcount
+
+    def release(self, user: str, tokens: Sequence[str] | None = None, *, now: datetime | None = None) -> int:
+        """Give back these tasks of this user, or all that he has; how many that were. A count of his is still good until
+        somebody else is given the task."""
+        at = _stamp(now or datetime.now(UTC))
+        mine = sa.select(leases.c.token).where(leases.c.user == user)
+        mine = mine if tokens is None else mine.where(leases.c.token.in_(tokens))
+        with self._ledger.writing() as connection:
+            his = tasks.c.lease.in_(mine) & (tasks.c.leased_until > at)
+            return connection.execute(sa.update(tasks).where(his).values(leased_until=at)).rowcount
+
+    def aisles(self, user: str) -> list[tuple[str, str, int]]:
+        """Site and aisle of tasks that this user may count, and how many there are, in walking order.
+
+        Without those that he counted, whatever became of them: whether one still waits would say whether his count was
+        what the record says, and he could take it back.
+        """
+        by = (tasks.c.site, tasks.c.aisle)
+        query = sa.select(*by, sa.func.count()).where(tasks.c.state.in_(OPEN) & _may_count(user)).group_by(*by)
+        with self._ledger.reading() as connection:
+            found = connection.execute(query.order_by(sa.func.min(tasks.c.rank)))
+            return [(row[0], row[1], row[2]) for row in found]
 
     def skip(self, token: str, *, user: str, name: str, reason: str, now: datetime | None = None) -> None:
         """Pass a task on, for a reason; one whose photo is no use is to be counted at the bin from now on.
@@ -178,9 +197,7 @@ def _free(
     if most <= 0:
         return []
     is_free = tasks.c.lease.is_(None) | (tasks.c.leased_until <= _stamp(at))
-    query = sa.select(tasks).where(tasks.c.state.in_(OPEN) & is_free)
-    query = query.where(~sa.exists().where(_counted_by(user) & (counts.c.task == tasks.c.id)))
-    query = query.where(~sa.exists().where((skips.c.task == tasks.c.id) & (skips.c.user == user)))
+    query = sa.select(tasks).where(tasks.c.state.in_(OPEN) & is_free & _may_count(user))
     if where == PHOTO:
         query = query.where(tasks.c.from_photo)
     for column, value in ((tasks.c.site, site), (tasks.c.aisle, aisle)):
@@ -191,6 +208,13 @@ def _free(
     own = sa.select(counts.c.task).where(_counted_by(user) & counts.c.task.in_([task.id for task in found]))
     counted = set(connection.execute(own).scalars())
     return [task for task in found if task.id not in counted]
+
+
+def _may_count(user: str) -> "sa.ColumnElement[bool]":
+    """Tasks that the user neither counted nor passed on."""
+    counted = sa.exists().where(_counted_by(user) & (counts.c.task == tasks.c.id))
+    skipped = sa.exists().where((skips.c.task == tasks.c.id) & (skips.c.user == user))
+    return ~counted & ~skipped
 
 
 def _counted_by(user: str) -> "sa.ColumnElement[bool]":

@@ -168,15 +168,6 @@ class TaskRows:
         with self._ledger.reading() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
-    def aisles(self, states: Sequence[str]) -> list[tuple[str, str, int]]:
-        """Site and aisle of tasks in these states, and how many there are, in walking order."""
-        by = (tasks.c.site, tasks.c.aisle)
-        query = sa.select(*by, sa.func.count()).where(tasks.c.state.in_(states)).group_by(*by)
-        with self._ledger.reading() as connection:
-            return [
-                (row[0], row[1], row[2]) for row in connection.execute(query.order_by(sa.func.min(tasks.c.rank)))
-            ]
-
     def settled(self, audit: str, states: Sequence[str]) -> list[tuple[SettledLine, int]]:
         """Of an audit's tasks that ended in these states, the lines and what was found."""
         of = (tasks.c.audit == audit_lines.c.audit) & (tasks.c.place == audit_lines.c.place)

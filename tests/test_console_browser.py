@@ -1,0 +1,350 @@
+"""The console in a real browser: keys, scanners, photos ahead, handhelds, no scripts, accessibility."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+from playwright.sync_api import Page, expect
+from tests.browser_support import (
+    COUNTERS,
+    WIDTHS,
+    Site,
+    a_site,
+    axe_source,
+    bin_on,
+    overflow,
+    scan,
+    too_small,
+    violations,
+)
+from tests.console_support import CONSOLE, PASSWORD
+
+from binsight.storage.ledger import TaskRows
+from binsight.storage.ledger.tables import tasks
+from binsight.storage.ledger.tasks import CountRow
+
+pytestmark = pytest.mark.xdist_group("browser")
+AISLE = "/walk?site=DC1&aisle=B"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with a_site(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+people = iter(COUNTERS)
+
+
+@pytest.fixture
+def who() -> str:
+    """Somebody who counts and has done nothing yet."""
+    return next(people)
+
+
+@pytest.fixture
+def station(site: Site, who: str) -> Iterator[Page]:
+    with site.page(who, "/count") as page:
+        yield page
+
+
+def scale(page: Page) -> float:
+    """How far the photo is zoomed in."""
+    transform = page.locator("#sheet").evaluate("(sheet) => new DOMMatrix(getComputedStyle(sheet).transform).a")
+    return round(float(transform), 2)
+
+
+def looks(page: Page) -> tuple[str, str]:
+    """How the photo is turned, and how bright it is."""
+    turned, filters = page.locator("#photo").evaluate("(photo) => [photo.style.rotate, photo.style.filter]")
+    return turned, filters
+
+
+def focused(page: Page) -> str:
+    """The id of what has the focus."""
+    return str(page.evaluate("document.activeElement.id"))
+
+
+def to_the_photo(page: Page) -> None:
+    """By keys alone."""
+    for _ in range(30):
+        if focused(page) == "viewer":
+            return
+        page.keyboard.press("Shift+Tab")
+    raise AssertionError("the photo cannot be reached by the keyboard")
+
+
+def count_of(site: Site, bin_id: str, who: str) -> list[CountRow]:
+    """What somebody counted in a bin."""
+    (task,) = [one for one in TaskRows(site.ledger).find() if one.bin_id == bin_id]
+    return [one for one in TaskRows(site.ledger).detail(task.id).standing if one.user == who]
+
+
+def is_leased(site: Site, bin_id: str) -> bool:
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    with site.ledger.reading() as connection:
+        row = connection.execute(sa.select(tasks.c.leased_until).where(tasks.c.bin_id == bin_id)).one()
+    return row.leased_until is not None and row.leased_until > now
+
+
+# --- Signing in ---
+
+
+def test_one_signs_in_by_keyboard(site: Site, who: str) -> None:
+    with site.page(None, "/count") as page:
+        expect(page.get_by_label("Name")).to_be_focused()
+        page.keyboard.type(who)
+        page.keyboard.press("Tab")
+        page.keyboard.type(PASSWORD)
+        page.keyboard.press("Enter")
+        expect(page.locator("#counted")).to_be_focused()
+        assert page.url.endswith("/console/count")
+
+
+def test_a_form_of_another_site_is_refused(site: Site, who: str) -> None:
+    context = site.context(who)
+    page = context.new_page()
+    page.goto(f"{CONSOLE}/count")
+    bin_id, action = bin_on(page), page.locator(".pass-on").evaluate("(form) => form.action")
+    forged = f'<form method="post" action="{action}"><input name="reason" value="OTHER"><button>win a prize</button></form>'
+    context.route("http://evil.example/", lambda route: route.fulfill(body=forged, content_type="text/html"))
+    page.goto("http://evil.example/")
+    with page.expect_navigation() as gone:
+        page.get_by_text("win a prize").click()
+    assert gone.value is not None and gone.value.status == 403
+    expect(page.get_by_text("This form was sent from another site")).to_be_visible()
+    assert not [one for one in TaskRows(site.ledger).find() if one.bin_id == bin_id and one.state != "count"]
+    context.close()
+
+
+# --- The review station ---
+
+
+def test_one_counts_by_keyboard_alone(site: Site, who: str, station: Page) -> None:
+    first = bin_on(station)
+    expect(station.locator("#counted")).to_be_focused()
+    station.keyboard.type("3")
+    station.keyboard.press("Enter")
+    expect(station.locator(".last")).to_contain_text(f"Your last count: bin {first}, 3 items.")
+    assert [one.counted for one in count_of(site, first, who)] == [3]
+    assert bin_on(station) != first
+    to_the_photo(station)
+    station.keyboard.press("u")
+    expect(station.get_by_text(f"Count bin {first} again.")).to_be_visible()
+    assert count_of(site, first, who) == []
+    expect(station.locator("#counted")).to_be_focused()
+    to_the_photo(station)
+    station.keyboard.press("p")
+    expect(station.locator("#reason")).to_be_focused()
+    station.keyboard.type("the bin cannot")
+    station.keyboard.press("Tab")
+    station.keyboard.press("Enter")
+    expect(station.get_by_text("Passed on: the bin cannot be reached.")).to_be_visible()
+
+
+def test_the_photo_is_looked_at_by_keys_while_it_has_the_focus(station: Page) -> None:
+    to_the_photo(station)
+    as_it_was = looks(station)
+    for key, check in (
+        ("+", lambda: scale(station) > 1),
+        ("r", lambda: looks(station)[0] == "90deg"),
+        ("b", lambda: "1.25" in looks(station)[1]),
+        ("0", lambda: scale(station) == 1 and looks(station)[0] == "0deg"),
+    ):
+        station.keyboard.press(key)
+        until_so(station, check)
+    assert as_it_was == ("", "")
+    station.keyboard.press("c")
+    expect(station.locator("#counted")).to_be_focused()
+    station.keyboard.type("+r")
+    station.wait_for_timeout(100)
+    assert (scale(station), looks(station)[0]) == (1, "0deg"), "elsewhere they are letters"
+    station.locator("#counted").fill("")
+
+
+def until_so(page: Page, check: "object") -> None:
+    for _ in range(60):
+        if check():  # type: ignore[operator]
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("the key did nothing")
+
+
+def test_dots_are_set_by_clicks_and_taken_as_the_count(site: Site, who: str, station: Page) -> None:
+    first = bin_on(station)
+    box = station.locator("#photo").bounding_box()
+    assert box is not None
+    for x, y in ((0.25, 0.5), (0.5, 0.25), (0.75, 0.75)):
+        station.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    expect(station.locator("#hint")).to_have_text("3 dots set.")
+    to_the_photo(station)
+    station.keyboard.press("Backspace")
+    expect(station.locator("#hint")).to_have_text("2 dots set.")
+    station.keyboard.press("r")  # and a dot on the turned photo is where it was clicked
+    until_so(station, lambda: looks(station)[0] == "90deg")
+    station.keyboard.press("Enter")
+    expect(station.locator("#counted")).to_have_value("2")
+    expect(station.locator("#counted")).to_be_focused()
+    station.keyboard.press("Enter")
+    expect(station.locator(".last")).to_contain_text(f"bin {first}, 2 items")
+    (one,) = count_of(site, first, who)
+    assert re.fullmatch(r"\[\[0\.2\d*, 0\.[45]\d*\], \[0\.[45]\d*, 0\.2\d*\]\]", one.marks), one.marks
+    assert one.seconds is not None and 0 < one.seconds < 60
+
+
+def test_keys_are_set_anew_kept_and_turned_off(station: Page) -> None:
+    station.get_by_role("button", name="Keys").click()
+    station.get_by_label("Key to rotate").focus()
+    station.keyboard.press("x")
+    expect(station.get_by_label("Key to rotate")).to_have_value("x")
+    station.get_by_role("button", name="Done").click()
+    station.reload()
+    to_the_photo(station)
+    station.keyboard.press("r")
+    station.wait_for_timeout(100)
+    assert looks(station)[0] == ""
+    station.keyboard.press("x")
+    until_so(station, lambda: looks(station)[0] == "90deg")
+    station.get_by_role("button", name="Keys").click()
+    station.get_by_label("use keys").uncheck()
+    station.get_by_role("button", name="Done").click()
+    station.reload()
+    to_the_photo(station)
+    station.keyboard.press("x")
+    station.wait_for_timeout(100)
+    assert looks(station)[0] == ""
+
+
+def test_a_scan_neither_counts_nor_sets_off_keys(site: Site, who: str, station: Page) -> None:
+    first = bin_on(station)
+    station.locator("#counted").fill("1")
+    scan(station, "7391")
+    expect(station.locator("#hint")).to_have_text("A scan (7391) is no count: type the number.")
+    expect(station.locator("#counted")).to_have_value("1")
+    to_the_photo(station)
+    scan(station, "urpb+d0-")
+    expect(station.locator("#hint")).to_contain_text("A scan (urpb+d0-)")
+    station.wait_for_timeout(150)
+    assert (bin_on(station), scale(station), looks(station)) == (first, 1, ("", ""))
+    assert focused(station) in ("counted", "viewer")
+    assert count_of(site, first, who) == []
+
+
+def test_the_next_photo_is_fetched_ahead_and_once(site: Site, who: str) -> None:
+    fetched = "(url) => performance.getEntriesByName(new URL(url, location).href)[0]?.responseEnd > 0"
+    with site.page(who, "/count") as page:
+        ahead = page.locator("#bench").get_attribute("data-next")
+        page.wait_for_function(fetched, arg=ahead)
+        page.locator("#counted").fill("3")
+        page.keyboard.press("Enter")
+        expect(page.locator(".last")).to_be_visible()
+        assert page.locator("#photo").get_attribute("src") == ahead
+        page.wait_for_function(fetched, arg=ahead)
+        sent = page.evaluate(
+            "(url) => performance.getEntriesByName(new URL(url, location).href)[0].transferSize", ahead
+        )
+        assert sent == 0, "it came from the browser's own cache"
+
+
+def test_who_leaves_gives_his_bins_back_and_who_loads_the_page_anew_keeps_them(site: Site, who: str) -> None:
+    def leased() -> set[str]:
+        return {bin_id for bin_id in bins if is_leased(site, bin_id)}
+
+    with site.page(who, "/count") as page:
+        first = bin_on(page)
+        bins = [task.bin_id for task in TaskRows(site.ledger).find(aisle="A")]
+        before = leased()
+        assert first in before
+        page.reload()
+        until_so(page, lambda: leased() == before)
+        page.get_by_role("link", name="Count photos").click()
+        expect(page.locator("#counted")).to_be_focused()
+        page.wait_for_timeout(500)
+        until_so(page, lambda: leased() == before)
+        assert bin_on(page) == first
+        page.goto("about:blank")
+        until_so(page, lambda: len(leased()) == len(before) - 2)
+        assert first not in leased()
+
+
+# --- Handhelds, and no scripts ---
+
+
+def test_one_walks_counts_and_scans_with_a_handheld(site: Site, who: str) -> None:
+    with site.page(who, "/walk", width=360, has_touch=True, is_mobile=True) as page:
+        page.get_by_role("link", name="B DC1").tap()
+        first = bin_on(page)
+        expect(page.locator("#label")).to_be_focused()
+        scan(page, "A-9999")
+        expect(page.locator("#scanned")).to_have_text(f"This is A-9999, not {first}: go on to the right one.")
+        scan(page, first)
+        expect(page.locator("#scanned")).to_have_text("This is the bin.")
+        expect(page.locator("#counted")).to_be_focused()
+        scan(page, "0012345")
+        assert count_of(site, first, who) == [], "a scan into the number is no count"
+        page.locator("#counted").fill("4")
+        page.get_by_role("button", name="Count", exact=True).tap()
+        expect(page.locator(".last")).to_contain_text(f"bin {first}, 4 items")
+        assert [one.counted for one in count_of(site, first, who)] == [4]
+        page.get_by_role("button", name="See what came of it").tap()
+        expect(page.locator("main")).to_contain_text("Another person counts it again.")
+        page.get_by_role("link", name="Go on").tap()
+        assert bin_on(page) != first
+
+
+def test_plain_forms_do_it_all_without_scripts(site: Site, who: str) -> None:
+    with site.page(None, "/count", java_script_enabled=False) as page:
+        page.get_by_label("Name").fill(who)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        first = bin_on(page)
+        expect(page.locator("#tools")).to_be_hidden()
+        page.get_by_label("How many items are in it?").fill("3")
+        page.get_by_role("button", name="Count", exact=True).click()
+        expect(page.locator(".last")).to_contain_text(f"bin {first}, 3 items")
+        page.get_by_role("button", name="Take it back").click()
+        assert bin_on(page) == first
+        page.get_by_label("Or pass it on, because").select_option("OTHER")
+        page.get_by_role("button", name="Pass on").click()
+        expect(page.get_by_text("Passed on: something else.")).to_be_visible()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_text("You are signed out.")).to_be_visible()
+
+
+# --- Every page ---
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    return axe_source()
+
+
+@pytest.mark.parametrize(
+    ("role", "paths"),
+    [
+        (None, ("/sign-in",)),
+        ("counter", ("/count", "/walk", AISLE, "/walk?site=DC1&aisle=none", "/password")),
+        ("approver", ("/tasks?state=count", "TASK")),
+        ("admin", ("/settings",)),
+    ],
+    ids=lambda value: str(value) if not isinstance(value, tuple) else "",
+)
+def test_every_page_can_be_read_and_pressed_by_everybody(
+    site: Site, axe: str, who: str, role: str | None, paths: tuple[str, ...]
+) -> None:
+    name = {None: None, "counter": who, "approver": "dan", "admin": "ann"}[role]
+    task = TaskRows(site.ledger).find()[0].id
+    wrong: list[str] = []
+    with site.page(name, "/password" if name else "/sign-in") as page:
+        for path in paths:
+            page.goto(CONSOLE + path.replace("TASK", f"/tasks/{task}"))
+            page.evaluate(axe)
+            for width in WIDTHS:
+                page.set_viewport_size({"width": width, "height": 900})
+                at = f"{path} at {width}"
+                wrong += [f"{at}: {one}" for one in violations(page)]
+                wrong += [f"{at}: {one} is too small" for one in too_small(page)]
+                wrong += [f"{at}: {overflow(page)} px too wide"] if overflow(page) > 0 else []
+    assert wrong == []
