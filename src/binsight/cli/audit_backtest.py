@@ -1,13 +1,12 @@
 """`binsight audit backtest`."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from binsight.cli.audit_options import photo_options, photos_of, terms_of
+from binsight.cli.audit_options import NUMBER, judging_options, photo_options, photos_of, terms_of
 from binsight.cli.options import json_option, print_json, require_extra
 
 
@@ -16,33 +15,12 @@ from binsight.cli.options import json_option, print_json, require_extra
 @click.argument("photos", nargs=-1)
 @click.argument("counts", type=click.Path(path_type=Path))
 @photo_options
-@click.option(
-    "--certificate",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="What may be verified, from binsight audit certify.  [default: the bundle's own]",
-)
-@click.option("--alpha", default=0.05, show_default=True, help="Bound on wrong records verified, as certified.")
-@click.option(
-    "--error-rate", default=0.05, show_default=True, help="Share of the records that is wrong, as believed."
-)
+@judging_options
 @click.option(
     "--budget",
-    type=click.FloatRange(0, 10**6),
+    type=NUMBER,
     metavar="MINUTES",
     help="Labour to compare orders at.  [default: a tenth of what counting all takes]",
-)
-@click.option(
-    "--max-gap",
-    type=click.FloatRange(0, 10**6),
-    metavar="HOURS",
-    help="A record further from its photo is stale, and left out.",
-)
-@click.option(
-    "--movements",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="When bins were moved (bin_id, moved_at): stale bins are left out.",
 )
 @click.option(
     "--chains",
@@ -58,12 +36,6 @@ def backtest(
     records: Path,
     photos: tuple[str, ...],
     counts: Path,
-    certificate: Path | None,
-    alpha: float,
-    error_rate: float,
-    budget: float | None,
-    max_gap: float | None,
-    movements: Path | None,
     chains: Path | None,
     out: Path,
     as_json: bool,
@@ -87,16 +59,7 @@ def backtest(
     from binsight.audit.backtesting import as_json as figures
     from binsight.audit.backtesting import run_backtest
 
-    terms = replace(
-        terms_of(given),
-        certificate=certificate,
-        alpha=alpha,
-        error_rate=error_rate,
-        budget_minutes=budget,
-        max_gap_hours=max_gap,
-        movements=movements,
-    )
-    tested = run_backtest(records, photos_of(photos, given), counts, terms, out, chains=chains)
+    tested = run_backtest(records, photos_of(photos, given), counts, terms_of(given), out, chains=chains)
     found = tested.found
     if as_json:
         print_json(figures(tested))

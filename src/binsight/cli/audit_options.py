@@ -1,5 +1,6 @@
 """Options that the audit's commands share: how their file is read, and how bins get their photos."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import reduce
 from pathlib import Path
@@ -38,9 +39,56 @@ OPTIONS = (
 )
 
 
+class Finite(click.FloatRange):
+    """A number of 0 or more that is one: `nan` lies within every range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number of 0 or more", param, ctx)
+        return number
+
+
+NUMBER = Finite(min=0)
+
+JUDGING = (
+    click.option("--max-gap", type=NUMBER, metavar="HOURS", help="A record further from its photo is stale."),
+    click.option(
+        "--movements",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="When bins were moved (bin_id, moved_at): a record is stale where that lies between it and its photo.",
+    ),
+    click.option(
+        "--certificate",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="What may be verified, from binsight audit certify.  [default: the bundle's own]",
+    ),
+    click.option("--alpha", default=0.05, show_default=True, help="Bound on wrong records verified, as certified."),
+    click.option("--error-rate", default=0.05, show_default=True, help="Share of the records that is wrong."),
+    click.option(
+        "--error-ratio", default=0.1, show_default=True, help="How much rarer each further unit makes an error."
+    ),
+    click.option(
+        "--far-errors", default=0.02, show_default=True, help="Share of the wrong ones that is off by any number."
+    ),
+    click.option(
+        "--count-cost", default=45.0, show_default=True, help="What counting a bin costs, in seconds for one."
+    ),
+    click.option("--unit-cost", default=300.0, show_default=True, help="What a wrong unit costs, in the same."),
+)
+"""By what records are judged."""
+
+
 def photo_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add them all, in their order."""
+    """Add those of file and photos, in their order."""
     return reduce(lambda decorated, option: option(decorated), reversed(OPTIONS), command)
+
+
+def judging_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add those by which records are judged, in their order."""
+    return reduce(lambda decorated, option: option(decorated), reversed(JUDGING), command)
 
 
 def photos_of(arguments: tuple[str, ...], given: Mapping[str, Any]) -> "Photos":
@@ -51,8 +99,19 @@ def photos_of(arguments: tuple[str, ...], given: Mapping[str, Any]) -> "Photos":
     return Photos(arguments=arguments, **{name: given[name] for name in names})
 
 
+CALLED = {
+    "max_gap": "max_gap_hours",
+    "budget": "budget_minutes",
+    "random_share": "share",
+    "random_all": "draw_all",
+    "max_age": "max_age_days",
+}
+"""Options whose term has another name."""
+
+
 def terms_of(given: Mapping[str, Any]) -> "Terms":
-    """How the file is read and what counts, of what was given."""
+    """The terms among what was given."""
     from binsight.audit.opening import Terms
 
-    return Terms(**{name: given[name] for name in ("mapping", "encoding", "sheet", "model")})
+    named = {CALLED.get(name, name): value for name, value in given.items()}
+    return Terms(**{name: value for name, value in named.items() if name in Terms.__slots__})

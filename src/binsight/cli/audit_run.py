@@ -1,62 +1,21 @@
 """`binsight audit run`."""
 
-import math
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from binsight.cli.audit_options import photo_options, photos_of, terms_of
+from binsight.cli.audit_options import NUMBER, judging_options, photo_options, photos_of, terms_of
 from binsight.cli.options import json_option, print_errors, print_json, require_extra, who
-
-
-class Finite(click.FloatRange):
-    """A number of 0 or more that is one: `nan` lies within every range."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value} is no number of 0 or more", param, ctx)
-        return number
-
-
-HOURS_OR_MINUTES = Finite(min=0)
 
 
 @click.command()
 @click.argument("records", type=click.Path(path_type=Path))
 @click.argument("photos", nargs=-1)
 @photo_options
-@click.option("--max-gap", type=HOURS_OR_MINUTES, metavar="HOURS", help="A record further from its photo is stale.")
-@click.option(
-    "--movements",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="When bins were moved (bin_id, moved_at): a record is stale where that lies between it and its photo.",
-)
-@click.option(
-    "--certificate",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="What may be verified, from binsight audit certify.  [default: the bundle's own]",
-)
-@click.option("--alpha", default=0.05, show_default=True, help="Bound on wrong records verified, as certified.")
-@click.option("--error-rate", default=0.05, show_default=True, help="Share of the records that is wrong.")
-@click.option(
-    "--error-ratio", default=0.1, show_default=True, help="How much rarer each further unit makes an error."
-)
-@click.option(
-    "--far-errors", default=0.02, show_default=True, help="Share of the wrong ones that is off by any number."
-)
-@click.option(
-    "--count-cost", default=45.0, show_default=True, help="What counting a bin costs, in seconds for one."
-)
-@click.option("--unit-cost", default=300.0, show_default=True, help="What a wrong unit costs, in the same.")
-@click.option(
-    "--budget", type=HOURS_OR_MINUTES, metavar="MINUTES", help="Labour for counting.  [default: no limit]"
-)
+@judging_options
+@click.option("--budget", type=NUMBER, metavar="MINUTES", help="Labour for counting.  [default: no limit]")
 @click.option("--by-value", is_flag=True, help="Rank bins by the value that counts correct, not by units.")
 @click.option(
     "--random-share",
@@ -68,7 +27,7 @@ HOURS_OR_MINUTES = Finite(min=0)
 @click.option("--random-all", is_flag=True, help="Draw by lot from all bins, not from the verified alone.")
 @click.option(
     "--max-age",
-    type=HOURS_OR_MINUTES,
+    type=NUMBER,
     default=90,
     show_default=True,
     metavar="DAYS",
@@ -82,28 +41,7 @@ HOURS_OR_MINUTES = Finite(min=0)
 )
 @json_option
 def run(
-    records: Path,
-    photos: tuple[str, ...],
-    max_gap: float | None,
-    movements: Path | None,
-    certificate: Path | None,
-    alpha: float,
-    error_rate: float,
-    error_ratio: float,
-    far_errors: float,
-    count_cost: float,
-    unit_cost: float,
-    budget: float | None,
-    by_value: bool,
-    random_share: float,
-    random_all: bool,
-    max_age: float,
-    xlsx: bool,
-    keep: bool,
-    give_out: bool,
-    out: Path,
-    as_json: bool,
-    **given: Any,
+    records: Path, photos: tuple[str, ...], xlsx: bool, keep: bool, out: Path, as_json: bool, **given: Any
 ) -> None:
     """Compare stock records with photos: a verdict each, bins to count.
 
@@ -132,24 +70,7 @@ def run(
     done = run_audit(
         records,
         photos_of(photos, given),
-        replace(
-            terms_of(given),
-            max_gap_hours=max_gap,
-            movements=movements,
-            certificate=certificate,
-            alpha=alpha,
-            error_rate=error_rate,
-            error_ratio=error_ratio,
-            far_errors=far_errors,
-            count_cost=count_cost,
-            unit_cost=unit_cost,
-            budget_minutes=budget,
-            by_value=by_value,
-            give_out=give_out,
-            share=random_share,
-            draw_all=random_all,
-            max_age_days=max_age,
-        ),
+        terms_of(given),
         out,
         by=who() if keep else None,
         tell=print_json if as_json else None,
