@@ -16,24 +16,21 @@ import asyncio
 import json
 import os
 import random
-import re
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import httpx
-import sqlalchemy as sa
-from tests.console_support import PASSWORD, a_person
+from bench.counters_people import LEASE_S, Heard, Person
+from tests.console_support import a_person
 from tests.postgres_server import running_postgres
 from tests.service_support import free_port
 from tests.tasks_support import a_line, an_audit
@@ -41,23 +38,7 @@ from tests.tasks_support import a_line, an_audit
 from binsight.decision.recounts import Policy
 from binsight.imaging.drawn import drawn_photo
 from binsight.storage.ledger import Detail, Journal, Ledger, Policies, TaskRows
-from binsight.storage.ledger.tables import leases
 from binsight.storage.ledger.tasks import Task
-
-LEASE_S = 15
-TASK = re.compile(r'id="photo" src="/console/photo/([^"]+)"')
-LAST = re.compile(r'action="(/console/count/[^"]+/take-back)"')
-CSRF = re.compile(r'name="csrf" value="([^"]+)"')
-
-
-@dataclass
-class Heard:
-    """What people were answered. `counts`: token → number; `late` likewise, of 409 for a bin that somebody else has."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    late: dict[str, int] = field(default_factory=dict)
-    acts: Counter[str] = field(default_factory=Counter)
-    seconds: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,98 +110,6 @@ async def _is_ready(client: httpx.AsyncClient) -> bool:
         return False
 
 
-class Person:
-    """One who counts, as a browser would have him do it."""
-
-    def __init__(self, name: str, url: str, heard: Heard, think: float, seed: int) -> None:
-        self.name, self._heard, self._think, self._chance = name, heard, think, random.Random(seed)
-        self._client = httpx.AsyncClient(base_url=url, timeout=60, follow_redirects=True)
-
-    async def work(self, end: float) -> None:
-        async with self._client:
-            await self._sign_in()
-            while time.monotonic() < end:
-                await self._one(end)
-
-    async def _sign_in(self) -> None:
-        form = await self._asked("GET", "/console/sign-in")
-        (csrf,) = set(CSRF.findall(form.text))
-        page = await self._asked(
-            "POST", "/console/sign-in", {"csrf": csrf, "name": self.name, "password": PASSWORD}
-        )
-        assert page.status_code == 200, page.text[-500:]
-
-    async def _one(self, end: float) -> None:
-        page = await self._asked("GET", "/console/count")
-        found, csrf = TASK.search(page.text), CSRF.search(page.text)
-        if page.status_code != 200 or csrf is None:
-            self._heard.acts[f"page {page.status_code}"] += 1
-            await asyncio.sleep(self._think)
-            return
-        if found is None:
-            self._heard.acts["nothing to count"] += 1
-            await asyncio.sleep(self._think)
-            return
-        token, form = found[1], {"csrf": csrf[1], "here": "/count"}
-        await self._asked("GET", f"/console/photo/{token}")
-        act = self._chance.random()
-        if act < 0.02 and end - time.monotonic() > 2 * LEASE_S:
-            self._heard.acts["slow"] += 1
-            await asyncio.sleep(LEASE_S + self._chance.uniform(0, 5))
-        else:
-            await asyncio.sleep(self._chance.uniform(0.5, 1.5) * self._think)
-        if act > 0.98:
-            self._heard.acts["passed on"] += 1
-            await self._asked("POST", f"/console/count/{token}/skip", form | {"reason": "IN_USE"})
-            return
-        await self._count(token, form, twice=act > 0.95)
-        if 0.90 < act < 0.93:
-            await self._take_back()
-
-    async def _count(self, token: str, form: dict[str, str], *, twice: bool) -> None:
-        number = 3 if self._chance.random() < 0.7 else 4
-        sent = (token, number, form | {"counted": str(number)})
-        await asyncio.gather(*(self._sent(*sent) for _ in range(1 + twice)))
-
-    async def _sent(self, token: str, number: int, form: dict[str, str]) -> None:
-        """Send a count until it is answered, or give up."""
-        while True:
-            began = time.perf_counter()
-            try:
-                answer = await self._client.post(
-                    f"/console/count/{token}", data=form, headers={"accept": "application/json"}
-                )
-            except httpx.TransportError:
-                self._heard.acts["unanswered"] += 1
-                if self._chance.random() < 0.2:
-                    return
-                await asyncio.sleep(self._chance.uniform(0.1, 1))
-                continue
-            break
-        self._heard.seconds.append(time.perf_counter() - began)
-        self._heard.acts[f"count {answer.status_code}"] += 1
-        if answer.status_code == 200:
-            assert answer.json() == {"token": token, "counted": number, "was_there": answer.json()["was_there"]}
-            self._heard.counts[token] = number
-        elif answer.status_code == 409 and "is noted" in answer.text:
-            self._heard.late[token] = number
-
-    async def _take_back(self) -> None:
-        page = await self._asked("GET", "/console/count")
-        found, csrf = LAST.search(page.text), CSRF.search(page.text)
-        if found and csrf:
-            self._heard.acts["taken back"] += 1
-            await self._asked("POST", found[1], {"csrf": csrf[1], "here": "/count"})
-
-    async def _asked(self, method: str, path: str, form: dict[str, str] | None = None) -> httpx.Response:
-        """An answer, however often the service has to be asked."""
-        while True:
-            try:
-                return await self._client.request(method, path, data=form)
-            except httpx.TransportError:
-                await asyncio.sleep(self._chance.uniform(0.1, 1))
-
-
 def prepare(url: str, folder: Path, *, counters: int, tasks: int) -> list[str]:
     """An audit of so many bins in one ledger, and people who count; their names."""
     ledger = Ledger.open(url)
@@ -263,8 +152,6 @@ def compared(url: str, heard: Heard) -> dict[str, int | bool]:
     """What people were answered beside what the ledger has."""
     ledger = Ledger.open(url)
     details = [TaskRows(ledger).detail(task.id) for task in _all_tasks(ledger)]
-    with ledger.reading() as connection:
-        leased = {row.token: row.leased_at for row in connection.execute(sa.select(leases))}
     late = {one.body["token"]: one.body["counted"] for one in Journal(ledger).read(kind="count.late")}
     ledger.close()
     kept = {one.token: one.counted for detail in details for one in detail.counts}
@@ -285,19 +172,18 @@ def compared(url: str, heard: Heard) -> dict[str, int | bool]:
         "twice_by_one": sum(
             len({one.user for one in detail.standing}) < len(detail.standing) for detail in details
         ),
-        "by_an_old_lease": sum(_by_an_old_lease(detail, leased) for detail in details),
+        "by_an_old_lease": sum(_by_an_old_lease(detail, heard) for detail in details),
         "log_holds": log.returncode == 0,
     }
 
 
-def _by_an_old_lease(detail: Detail, leased: dict[str, str]) -> int:
-    """Counts by who was given the bin before the count before: he looked at a bin that somebody else was counting.
-
-    Moments are taken before the ledger's lock is, so that a second or three between them say nothing.
-    """
+def _by_an_old_lease(detail: Detail, heard: Heard) -> int:
+    """Counts by people who had the bin before the count before was even sent: two looked at it at once. By the clock of
+    those who counted, which is one: the ledger's moments are from before its lock is had."""
     return sum(
-        datetime.fromisoformat(leased[now.token]) + timedelta(seconds=3) < datetime.fromisoformat(before.counted_at)
+        heard.given[now.token] < heard.sent[before.token]
         for before, now in pairwise(detail.standing)
+        if now.token in heard.given and before.token in heard.sent
     )
 
 

@@ -7,7 +7,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -109,7 +109,7 @@ def a_site(folder: Path) -> Iterator[Site]:
     ledger.close()
 
 
-COUNTERS = tuple(f"counter {number}" for number in range(16))
+COUNTERS = tuple(f"counter {number}" for number in range(20))
 """One for each test, so that none has what another left."""
 
 
@@ -158,3 +158,49 @@ def overflow(page: Page) -> int:
     """By how many pixels a page is wider than its window."""
     wider: int = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
     return wider
+
+
+def scale(page: Page) -> float:
+    """How far the photo is zoomed in."""
+    transform = page.locator("#sheet").evaluate("(sheet) => new DOMMatrix(getComputedStyle(sheet).transform).a")
+    return round(float(transform), 2)
+
+
+def looks(page: Page) -> tuple[str, str]:
+    """How the photo is turned, and how bright it is."""
+    turned, filters = page.locator("#photo").evaluate("(photo) => [photo.style.rotate, photo.style.filter]")
+    return turned, filters
+
+
+def focused(page: Page) -> str:
+    """The id of what has the focus."""
+    return str(page.evaluate("document.activeElement.id"))
+
+
+def to_the_photo(page: Page) -> None:
+    """By keys alone."""
+    for _ in range(30):
+        if focused(page) == "viewer":
+            return
+        page.keyboard.press("Shift+Tab")
+    raise AssertionError("the photo cannot be reached by the keyboard")
+
+
+def until_so(page: Page, check: Callable[[], bool]) -> None:
+    """Wait for what a key or a page does in its own time."""
+    for _ in range(60):
+        if check():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it did not come to that")
+
+
+def faults(page: Page, at: str) -> list[str]:
+    """What is wrong with a page at each width."""
+    wrong: list[str] = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        wrong += [f"{at} at {width}: {one}" for one in violations(page)]
+        wrong += [f"{at} at {width}: {one} is too small" for one in too_small(page)]
+        wrong += [f"{at} at {width}: {overflow(page)} px too wide"] if overflow(page) > 0 else []
+    return wrong

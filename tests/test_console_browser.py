@@ -3,25 +3,32 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from playwright.sync_api import Page, expect
 from tests.browser_support import (
     COUNTERS,
-    WIDTHS,
     Site,
     a_site,
     axe_source,
     bin_on,
+    faults,
+    focused,
+    looks,
     overflow,
+    scale,
     scan,
+    to_the_photo,
     too_small,
+    until_so,
     violations,
 )
-from tests.console_support import CONSOLE, PASSWORD
+from tests.console_support import CONSOLE, PASSWORD, Visitor, a_console
+from tests.tasks_support import count as count_in
 
-from binsight.storage.ledger import TaskRows
+from binsight.storage.ledger import Leases, People, TaskRows
 from binsight.storage.ledger.tables import tasks
 from binsight.storage.ledger.tasks import CountRow
 
@@ -48,32 +55,6 @@ def who() -> str:
 def station(site: Site, who: str) -> Iterator[Page]:
     with site.page(who, "/count") as page:
         yield page
-
-
-def scale(page: Page) -> float:
-    """How far the photo is zoomed in."""
-    transform = page.locator("#sheet").evaluate("(sheet) => new DOMMatrix(getComputedStyle(sheet).transform).a")
-    return round(float(transform), 2)
-
-
-def looks(page: Page) -> tuple[str, str]:
-    """How the photo is turned, and how bright it is."""
-    turned, filters = page.locator("#photo").evaluate("(photo) => [photo.style.rotate, photo.style.filter]")
-    return turned, filters
-
-
-def focused(page: Page) -> str:
-    """The id of what has the focus."""
-    return str(page.evaluate("document.activeElement.id"))
-
-
-def to_the_photo(page: Page) -> None:
-    """By keys alone."""
-    for _ in range(30):
-        if focused(page) == "viewer":
-            return
-        page.keyboard.press("Shift+Tab")
-    raise AssertionError("the photo cannot be reached by the keyboard")
 
 
 def count_of(site: Site, bin_id: str, who: str) -> list[CountRow]:
@@ -162,14 +143,6 @@ def test_the_photo_is_looked_at_by_keys_while_it_has_the_focus(station: Page) ->
     station.wait_for_timeout(100)
     assert (scale(station), looks(station)[0]) == (1, "0deg"), "elsewhere they are letters"
     station.locator("#counted").fill("")
-
-
-def until_so(page: Page, check: "object") -> None:
-    for _ in range(60):
-        if check():  # type: ignore[operator]
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError("the key did nothing")
 
 
 def test_dots_are_set_by_clicks_and_taken_as_the_count(site: Site, who: str, station: Page) -> None:
@@ -329,7 +302,7 @@ def axe() -> str:
         ("approver", ("/tasks?state=count", "TASK")),
         ("admin", ("/settings",)),
     ],
-    ids=lambda value: str(value) if not isinstance(value, tuple) else "",
+    ids=["nobody", "counter", "approver", "admin"],
 )
 def test_every_page_can_be_read_and_pressed_by_everybody(
     site: Site, axe: str, who: str, role: str | None, paths: tuple[str, ...]
@@ -341,10 +314,74 @@ def test_every_page_can_be_read_and_pressed_by_everybody(
         for path in paths:
             page.goto(CONSOLE + path.replace("TASK", f"/tasks/{task}"))
             page.evaluate(axe)
-            for width in WIDTHS:
-                page.set_viewport_size({"width": width, "height": 900})
-                at = f"{path} at {width}"
-                wrong += [f"{at}: {one}" for one in violations(page)]
-                wrong += [f"{at}: {one} is too small" for one in too_small(page)]
-                wrong += [f"{at}: {overflow(page)} px too wide"] if overflow(page) > 0 else []
+            wrong += faults(page, path)
     assert wrong == []
+
+
+def to_a_decision(site: Site, task: str) -> None:
+    """Another person recounts a bin that waits for it, and finds another number."""
+    if TaskRows(site.ledger).detail(task).task.state != "recount":
+        return
+    found = People(site.ledger).with_hash(COUNTERS[-1])
+    assert found is not None
+    given = Leases(site.ledger).claim(found[0].id, where="photo", seconds=60, most=40)
+    token = next(lease.token for lease in given if lease.task.id == task)
+    count_in(site.ledger, token, 98, found[0])
+
+
+def test_so_can_those_that_forms_and_errors_lead_to(site: Site, axe: str, who: str) -> None:
+    wrong: list[str] = []
+    with site.page(who, "/count") as page:
+        task = next(one for one in TaskRows(site.ledger).find() if one.bin_id == bin_on(page))
+        page.locator("#counted").fill("99")
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="See what came of it").click()
+        page.evaluate(axe)
+        wrong += faults(page, "the outcome")
+    to_a_decision(site, task.id)
+    with site.page("dan", f"/tasks/{task.id}") as page:
+        expect(page.get_by_role("heading", name="Decide", exact=True)).to_be_visible()
+        page.evaluate(axe)
+        wrong += faults(page, "a decision")
+        page.get_by_label("Number to write to the stock").fill("x")
+        page.get_by_role("button", name="Reject the counts").focus()
+        page.goto(f"{CONSOLE}/nowhere")
+        site.wrong.clear()  # the browser says that it was 404, and so it was
+        page.evaluate(axe)
+        wrong += faults(page, "an error")
+    assert wrong == []
+
+
+def test_the_first_admins_page_can_be_read_too(
+    site: Site, axe: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Made by a console that nobody can sign in to yet, and shown with the files of the one that runs."""
+    app = a_console(f"sqlite:///{tmp_path}/new.db")
+    Visitor(app).get("/setup")
+    link = re.search(r"/console(/setup\?token=\S+)", caplog.text)
+    assert link is not None
+    html = Visitor(app).get(link[1]).text
+    context = site.context(None)
+    context.route("**/console/setup", lambda route: route.fulfill(body=html, content_type="text/html"))
+    page = context.new_page()
+    page.goto(f"{CONSOLE}/setup")
+    expect(page.get_by_role("heading", name="The first admin")).to_be_visible()
+    page.evaluate(axe)
+    assert faults(page, "the first admin's page") == []
+    context.close()
+
+
+def test_the_checks_find_what_is_wrong(site: Site, axe: str) -> None:
+    with site.page(None, "/sign-in", width=360) as page:
+        page.evaluate(axe)
+        page.evaluate(
+            """() => {
+              const wrong = document.createElement("button"), wide = document.createElement("div");
+              wrong.style.minHeight = wrong.style.height = "20px";
+              wide.style.width = "500px"; wide.style.height = "1px";
+              document.querySelector("main").append(wrong, wide);
+            }"""
+        )
+        assert [one.partition(":")[0] for one in violations(page)] == ["button-name"]
+        assert len(too_small(page)) == 1
+        assert overflow(page) > 100
