@@ -130,6 +130,7 @@ def main() -> None:
                 print(f"{name:28} {median_ms(client, path):7.1f} ms")
         for by in (BY_UNITS, BY_VALUE):
             print(f"plan by {by}: {plan(ledger, Asked(audit=audit, verdict='suspect', by=by))}")
+        print(f"plan by bin: {plan(ledger, Asked(audit=audit, verdict='suspect', bins='P-77-'))}")
         print(f"plan of an aisle: {plan(ledger, Asked(audit=audit, verdict='suspect', site='DC1', aisle='P-77'))}")
         ledger.close()
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from binsight.audit.lines import WORDS
 from binsight.audit.tasks import follows
 from binsight.decision.recounts import Policy
 from binsight.storage.ledger import (
@@ -48,7 +49,9 @@ def an_audit(ledger: Ledger, lines: Sequence[AuditLineRow], *, folder: str = "."
     kept = Audits(ledger)
     audit = kept.begin(model="default:0123456789ab", certificate_sha256=None, terms={"folder": folder}, by="ann")
     kept.add(audit, lines)
-    kept.end(audit, {"num_suspect": len(lines)})
+    verdicts = {f"num_{word}": sum(line.verdict == word for line in lines) for word in WORDS}
+    rest = {"num_records": len(lines), "exceptions": {}, "units_off": 1.0, "units_expected": 9}
+    kept.end(audit, verdicts | rest)
     TaskRows(ledger).create(audit.id, [task_of_line(line) for line in lines], by="ann")
     return audit
 

@@ -63,7 +63,9 @@ class Policy(BaseModel):
     approve_units: Units | None = Field(
         2, description="A variance of more units is approved by a third person; None: only disputed ones are."
     )
-    approve_value: float | None = Field(None, ge=0, description="The same by value, where the record has one.")
+    approve_value: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="The same by value, where the record has one."
+    )
     recount_at_bin: bool = Field(False, description="A recount is made at the bin, not from its photo.")
     lease_seconds: int = Field(
         300, ge=15, le=86_400, description="How long a task is a person's without a sign of life."

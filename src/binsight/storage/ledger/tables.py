@@ -119,6 +119,7 @@ audit_lines = sa.Table(
     sa.Column("value_off", sa.Float),
     sa.Index("audit_lines_by_error", "audit", "verdict", "units_off", "place"),
     sa.Index("audit_lines_by_value", "audit", "verdict", "value_off", "place"),
+    sa.Index("audit_lines_by_name", "audit", "verdict", "bin_id", "place"),
     sa.Index("audit_lines_by_aisle", "audit", "site", "aisle", "verdict", "units_off", "place"),
     sa.Index("audit_lines_by_exception", "audit", "exception", "units_off", "place"),
     sa.Index("audit_lines_by_bin", "bin_id", "audit"),

@@ -23,6 +23,7 @@ def upgrade() -> None:
         "audit_lines_by_aisle", "audit_lines", ["audit", "site", "aisle", "verdict", "units_off", "place"]
     )
     op.create_index("audit_lines_by_exception", "audit_lines", ["audit", "exception", "units_off", "place"])
+    op.create_index("audit_lines_by_name", "audit_lines", ["audit", "verdict", "bin_id", "place"])
     op.create_table(
         "audit_aisles",
         sa.Column("audit", sa.String(36), sa.ForeignKey("audits.id"), primary_key=True),
