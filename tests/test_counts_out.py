@@ -8,11 +8,13 @@ import openpyxl
 import pytest
 from click.testing import CliRunner, Result
 from tests.stock_support import read, stock_csv
+from tests.tasks_support import a_line, a_user, an_audit, count
 
 from binsight.audit.certifying import counts_as_records
 from binsight.audit.mapping import load_mapping, shipped
 from binsight.cli import cli
 from binsight.errors import BadInput, MissingObject
+from binsight.storage.ledger import Journal, Leases, Ledger, prove
 
 COUNTS = "bin_id,sku,site,expected_qty,counted_qty,counter,counted_at,reason,comment"
 ROW = "=A1,E-1,N,4,3,ann,2026-11-24T16:30:00+01:00,MISSING,'=x"
@@ -32,7 +34,7 @@ def test_an_audits_tables_are_sheets_of_one_workbook_without_formulas(
     out = tmp_path / "out"
     audit(file, "--estimates", estimates, "--out", out, "--xlsx")
     book = openpyxl.load_workbook(out / "audit.xlsx")
-    assert book.sheetnames == ["verdicts", "exceptions", "tasks", "problems"]
+    assert book.sheetnames == ["verdicts", "exceptions", "tasks", "plan", "problems"]
     for sheet in book:
         with (out / f"{sheet.title}.csv").open(newline="") as rows:
             in_csv = [[cell.removeprefix("'") for cell in row] for row in csv.reader(rows)]
@@ -91,3 +93,34 @@ def test_what_is_asked_wrongly_is_explained(tmp_path: Path) -> None:
     counts = stock_csv(tmp_path / "in.csv", f"{COUNTS}\n{ROW}\n")
     ending = audit("counts", counts, "--to", "odoo", "--out", tmp_path / "out.ods")
     assert isinstance(ending.exception, BadInput)
+
+
+def test_what_was_settled_on_the_console_goes_out_once(tmp_path: Path, places: dict[str, str]) -> None:
+    ledger = Ledger.open(places["BINSIGHT_LEDGER"])
+    made = an_audit(ledger, [a_line(place, skus=["E-1"]) for place in (1, 2, 3)])
+    people = [a_user(ledger, name) for name in ("ben", "cat")]
+    for bin_counts in ((3,), (4, 4)):  # the first as its record, the second not; the third is left
+        for user, number in zip(people, bin_counts, strict=False):
+            lease = Leases(ledger).claim(user.id, where="photo", seconds=60)[0]
+            count(ledger, lease.token, number, user)
+    out = tmp_path / "out.csv"
+    assert audit("counts", "--audit", made.id, "--to", "generic", "--out", out).exit_code == 0
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["bin_id"], row["expected_qty"], row["counted_qty"], row["counter"]) for row in rows] == [
+        ("A-0001", "3", "3", "ben"),
+        ("A-0002", "3", "4", "cat"),
+    ]
+    audit("counts", "--audit", made.id, "--to", "generic", "--out", out)
+    assert len(out.read_text().splitlines()) == 1, "the header alone: they went out"
+    audit("counts", "--audit", made.id, "--to", "generic", "--out", out, "--again")
+    assert len(out.read_text().splitlines()) == 3
+    assert [entry.kind for entry in Journal(ledger).read() if entry.kind == "tasks.posted"] == ["tasks.posted"] * 2
+    assert prove(ledger).broken is None
+    ledger.close()
+
+
+def test_counts_come_from_a_file_or_an_audit(tmp_path: Path) -> None:
+    for given in ((), (tmp_path / "in.csv", "--audit", "x")):
+        result = audit("counts", *given, "--to", "generic", "--out", tmp_path / "out.csv")
+        assert isinstance(result.exception, BadInput)

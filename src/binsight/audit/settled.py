@@ -1,9 +1,12 @@
 """What follows from a task that ended: a bin drawn by lot speaks for its certificate, and other systems are told."""
 
+from datetime import datetime
+
 from binsight.audit.spot_check import CountedLine, take_counts
+from binsight.audit.spreadsheets import Value
 from binsight.audit.tasks import FOUND
 from binsight.storage.ledger import Certificates, Detail, Ledger, TaskRows
-from binsight.storage.ledger.tasks import RANDOM
+from binsight.storage.ledger.tasks import RANDOM, record_of
 from binsight.webhooks import EventMessage
 
 
@@ -29,6 +32,27 @@ def settled_lines(ledger: Ledger, audit: str) -> list[CountedLine]:
         CountedLine(place=line.place, verdict=line.verdict, expected=line.expected, counted=quantity)
         for line, quantity in TaskRows(ledger).settled(audit, FOUND)
     ]
+
+
+def count_of(detail: Detail) -> dict[str, Value]:
+    """What goes into a stock system of a task that ended, by field: who counted last and when, and why it differs."""
+    line, record = detail.line, record_of(detail.line)
+    last = detail.standing[-1] if detail.standing else None
+    decided = detail.decisions[-1] if detail.decisions else {}
+    fields: dict[str, Value] = {
+        "bin_id": line.bin_id,
+        "site": record.get("site"),
+        "aisle": record.get("aisle"),
+        "sku": ", ".join(record.get("skus", ())),
+        "photo": line.photo,
+        "expected_qty": line.expected,
+        "counted_qty": detail.task.quantity,
+        "counter": last.user if last else decided.get("user"),
+        "counted_at": datetime.fromisoformat(last.counted_at if last else decided["at"]),
+        "reason": decided.get("reason"),
+        "comment": decided.get("comment") or (last.comment if last else None),
+    }
+    return {field: value for field, value in fields.items() if value not in (None, "")}
 
 
 def _counted(detail: Detail, quantity: int) -> CountedLine:

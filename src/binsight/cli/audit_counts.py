@@ -6,14 +6,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.options import json_option, print_json, require_extra
+from binsight.cli.options import json_option, print_json, require_extra, who
+from binsight.errors import BadInput
 
 if TYPE_CHECKING:
+    from binsight.audit.mapping import Mapping
     from binsight.audit.spool import RowProblem
 
 
 @click.command()
-@click.argument("counts", type=click.Path(path_type=Path))
+@click.argument("counts", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--audit", metavar="ID", help="Instead of a file: what was settled on the console for this audit, once."
+)
+@click.option("--again", is_flag=True, help="With --audit: what went out before, too.")
 @click.option(
     "--mapping", default="generic", show_default=True, metavar="NAME|FILE", help="In whose columns the counts are."
 )
@@ -23,23 +29,39 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file: .csv or .xlsx.")
 @json_option
 def counts(
-    counts: Path, mapping: str, to: str, encoding: str | None, sheet: str | None, out: Path, as_json: bool
+    counts: Path | None,
+    audit: str | None,
+    again: bool,
+    mapping: str,
+    to: str,
+    encoding: str | None,
+    sheet: str | None,
+    out: Path,
+    as_json: bool,
 ) -> None:
     """Write people's counts in the columns in which a stock system takes them.
 
     COUNTS is a CSV or XLSX file in the shape in which the mapping's system takes counts (generic: bin_id, counted_qty and
-    more). What the other system has no column for is left out, and what it wants and the file has not is empty.
+    more); or --audit names an audit whose tasks people counted: their counts that nobody is to repeat go out, each once,
+    which the journal notes. What the other system has no column for is left out, and what it wants and the file has not is
+    empty.
 
     The result is a file that the system imports, without formulas. Ends non-zero where a line had to be left out, which
     is named with row and column.
     """
     require_extra("audit", "writing counts")
+    if (counts is None) == (audit is None):
+        raise BadInput("counts come from a file or from an audit; give COUNTS or --audit, one of them")
     from binsight.audit.counts import read_counts, write_counts
     from binsight.audit.mapping import load_mapping
 
     problems: list[RowProblem] = []
     source, target = load_mapping(mapping), load_mapping(to)
-    number = write_counts(out, target, read_counts(counts, source, problems.append, encoding=encoding, sheet=sheet))
+    if counts is None:
+        number = _from_console(audit or "", target, out, again=again)
+    else:
+        read = read_counts(counts, source, problems.append, encoding=encoding, sheet=sheet)
+        number = write_counts(out, target, read)
     if as_json:
         print_json({"out": str(out), "counts": number, "problems": [one.sentence for one in problems]})
     else:
@@ -48,3 +70,19 @@ def counts(
         click.echo(f"error: {one.sentence}", err=True)
     if problems:
         sys.exit(1)
+
+
+def _from_console(audit: str, target: "Mapping", out: Path, *, again: bool) -> int:
+    """Write what was settled of an audit; noted as posted once the file is whole."""
+    from binsight.audit.command import opened_ledger
+    from binsight.audit.counts import write_counts
+    from binsight.audit.settled import count_of
+    from binsight.audit.tasks import FOUND
+    from binsight.storage.ledger import Audits, TaskRows
+
+    with opened_ledger() as ledger:
+        rows = TaskRows(ledger)
+        ids = rows.to_post(Audits(ledger).read(audit).id, FOUND, again=again)
+        number = write_counts(out, target, (count_of(rows.detail(task)) for task in ids))
+        rows.post(ids, by=who())
+    return number
