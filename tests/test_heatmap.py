@@ -237,12 +237,13 @@ def test_a_photo_that_goes_away_between_counting_and_drawing_fails_alone(counter
 def test_a_disk_that_fails_is_one_sentence_and_no_half_picture(
     counter: Counter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Image.Image, path: Path, *_: object, **__: object) -> None:
-        path.write_bytes(b"half")
+    def full(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[:4])
         raise OSError(28, "No space left on device")
 
     photo, counted = drawn_photo(1, seed=1), estimate(0.5, 0.3, 0.2)
-    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StorageFailure, match=r"could not be written \(No space left on device\); free space"):
         write_heatmap(counter, photo, counted, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -259,3 +259,21 @@ def test_sqlite_writes_ahead_and_to_the_disk(tmp_path: Path, opened: Opener) -> 
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
     assert sqlite3.connect(tmp_path / "ledger.db").execute("SELECT version_num FROM ledger_version").fetchall()
+
+
+def test_two_ledgers_are_opened_at_once_by_two_threads(tmp_path: Path) -> None:
+    faults: list[BaseException] = []
+
+    def open_one(number: int) -> None:
+        try:
+            Ledger.open(f"sqlite:///{tmp_path}/{number}.db").close()
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            faults.append(error)
+
+    for start in range(0, 6, 2):
+        threads = [threading.Thread(target=open_one, args=(number,)) for number in (start, start + 1)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert faults == []

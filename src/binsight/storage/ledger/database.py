@@ -1,6 +1,7 @@
 """The connection: opened by URL, brought to the newest tables, the same for SQLite and PostgreSQL."""
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ BUSY_S = 30
 _WRITES = "binsight_writes"
 _MIGRATING = 0x62696E73
 """PostgreSQL's lock that one process alone may hold while it makes tables: "bins"."""
+
+_ALEMBICS = threading.Lock()
+"""Alembic keeps what it migrates in a global: two threads that open two ledgers would migrate each other's."""
 
 
 class Ledger:
@@ -159,4 +163,5 @@ def _migrate(connection: sa.Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with _ALEMBICS:
+        command.upgrade(config, "head")
