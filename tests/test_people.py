@@ -1,12 +1,16 @@
 """Users, sessions and policies: one contract for SQLite and PostgreSQL."""
 
+import json
 from datetime import timedelta
 
 import pytest
+from click.testing import CliRunner, Result
 from tests.ledger_support import Opener
 from tests.tasks_support import a_user
 
 from binsight.audit.tasks import policy_of, read_policy
+from binsight.cli import cli
+from binsight.console.passwords import is_right
 from binsight.decision.recounts import Policy
 from binsight.errors import BadInput, ChangedMeanwhile, MissingObject
 from binsight.storage.ledger import Journal, Ledger, People, Policies, Sessions
@@ -114,3 +118,24 @@ def test_a_policy_is_set_by_who_saw_the_last(ledger: Ledger) -> None:
 def test_what_is_no_policy_is_refused_with_the_field() -> None:
     with pytest.raises(BadInput, match=r"this is no policy \(tolerance: .*; colour: .*\)"):
         read_policy({"tolerance": -1, "colour": "red"})
+
+
+def test_people_are_added_and_get_new_passwords_by_command(places: dict[str, str]) -> None:
+    def run(*arguments: str, typed: str = "") -> Result:
+        return CliRunner().invoke(cli, ["users", *arguments], input=typed)
+
+    assert run("add", "ann", "--role", "admin", typed="a long password\na long password\n").exit_code == 0
+    assert "must have 10 to 200 characters" in str(
+        run("add", "bob", "--role", "counter", "--password", "short").exception
+    )
+    assert [json.loads(line)["role"] for line in run("list", "--json").stdout.splitlines()] == ["admin"]
+    assert run("list").stdout == "ann                      admin\n"
+    ledger = Ledger.open(places["BINSIGHT_LEDGER"])
+    before = People(ledger).with_hash("ann")
+    assert run("password", "ann", "--password", "another password").exit_code == 0
+    after = People(ledger).with_hash("ann")
+    assert before is not None and after is not None
+    assert is_right("a long password", before[1]) and is_right("another password", after[1])
+    assert not is_right("a long password", after[1])
+    assert isinstance(run("password", "eve", "--password", "another password").exception, MissingObject)
+    ledger.close()

@@ -50,6 +50,7 @@ COMMANDS = {
         "Answer counts over HTTP, and the console: SageMaker's contract, /v1, /v2, and pages for people.",
     ),
     "audit": ("binsight.cli.audit:audit", "Compare stock records with photos: a verdict each, bins to count."),
+    "users": ("binsight.cli.users:users", "People of the console: who counts, who decides, who sets up."),
     "keys": ("binsight.cli.keys:keys", "Give, renew and take away keys to the service."),
     "captures": ("binsight.cli.captures:captures", "What the service kept: photos, answers, counts added later."),
     "models": ("binsight.cli.models:models", "Register models, and say which one is in use."),

@@ -35,7 +35,7 @@ def keys() -> None:
     multiple=True,
     default=("count",),
     show_default=True,
-    help="What it is for: count, read or admin; give it several times for several.",
+    help="What it is for: count, read, tasks or admin; give it several times for several.",
 )
 @click.option("--days", type=click.IntRange(1, 36500), help="Days that it is valid.  [default: no end]")
 @click.option("--rate", type=float, help="Photos a second that it may send.  [default: no limit]")
