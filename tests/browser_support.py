@@ -178,7 +178,8 @@ def focused(page: Page) -> str:
 
 
 def to_the_photo(page: Page) -> None:
-    """By keys alone."""
+    """By keys alone, once the station's script is there: it shows the tools, and hears keys from then on."""
+    page.locator("#tools").wait_for()
     for _ in range(30):
         if focused(page) == "viewer":
             return

@@ -6,6 +6,7 @@ Length is the only rule, as NIST SP 800-63B has it: rules on characters make peo
 import threading
 import time
 from collections import OrderedDict
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
@@ -16,7 +17,6 @@ LEAST, MOST = 10, 200
 _AT_ONCE = threading.Semaphore(2)
 """Each hash takes 64 MiB: those who try many at once wait."""
 _hasher = PasswordHasher()
-_NOBODYS = _hasher.hash("nobody's password, so that a name that is not there takes as long as one that is")
 
 
 def hashed(password: str, *, name: str) -> str:
@@ -35,9 +35,15 @@ def is_right(password: str, kept: str | None) -> bool:
     """Whether this is the password of that hash; takes as long where there is no hash."""
     with _AT_ONCE:
         try:
-            return _hasher.verify(kept or _NOBODYS, password[: MOST + 1]) and kept is not None
+            return _hasher.verify(kept or _nobodys(), password[: MOST + 1]) and kept is not None
         except (Argon2Error, InvalidHashError):
             return False
+
+
+@cache
+def _nobodys() -> str:
+    """A hash for a name that is not there, which then takes as long as one that is."""
+    return _hasher.hash("nobody's password")
 
 
 class Attempts:
