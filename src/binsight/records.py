@@ -159,7 +159,7 @@ class CountEstimate:
     @property
     def count(self) -> int:
         """The most likely count; the smaller one where two are equally likely."""
-        return max(range(len(self.probs)), key=lambda n: (self.probs[n], -n))
+        return self.probs.index(max(self.probs))
 
     @property
     def within_one(self) -> float:
