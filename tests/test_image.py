@@ -154,6 +154,7 @@ def test_the_steps_of_the_image_make_a_service_that_counts(tmp_path: Path) -> No
             assert done.returncode == 0, done.stderr
     path = f"{installed / 'bin'}{os.pathsep}{os.environ['PATH']}"
     env = {"PATH": path, "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "1"}
+    (tmp_path / "ml").mkdir()  # as in SageMaker, which decides who may ask
     with started("serve", env=env, opt_ml=tmp_path / "ml") as (_, url):
         photo = drawn_photo(3, seed=3)
         answer = httpx.post(f"{url}/invocations", content=photo, headers={"content-type": "image/jpeg"}, timeout=60)
