@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from binsight.console.access import SESSION
-from binsight.console.app import make_console
+from binsight.console.app import make_console, open_console
 from binsight.settings import Settings
 from binsight.storage.ledger import AisleRow, AuditLineRow, Audits, FoundBy, Ledger, People, Sessions
 from binsight.storage.ledger.search import BY_UNITS, BY_VALUE, Asked, lines_query
@@ -111,7 +111,7 @@ def main() -> None:
         print(f"{given.rows:,} rows written in {time.perf_counter() - started:.0f} s")
         user = People(ledger).add("dan", role="approver", password_hash="none", by="bench")
         token = Sessions(ledger, idle=timedelta(hours=1), longest=timedelta(hours=1)).begin(user)
-        app, _ = make_console(chosen, counter=lambda: None)
+        app = make_console(open_console(chosen, counter=lambda: None))
         with TestClient(app, cookies={SESSION: token}) as client:
             deep = f"&after=50000:{0.05!r}"
             pages = {

@@ -7,6 +7,7 @@ from binsight.audit.lines import WORDS
 from binsight.audit.tasks import follows
 from binsight.decision.recounts import Policy
 from binsight.storage.ledger import (
+    PHOTO,
     Audit,
     AuditLineRow,
     Audits,
@@ -14,6 +15,8 @@ from binsight.storage.ledger import (
     Counts,
     Detail,
     Follows,
+    Lease,
+    Leases,
     Ledger,
     NewTask,
     People,
@@ -92,3 +95,19 @@ class RuleOfTests:
 def count(ledger: Ledger, token: str, counted: int, user: User, policy: Policy | None = None) -> Counted:
     """Send a count in."""
     return Counts(ledger).add(token, counted, user=user.id, name=user.name, rule=by_policy(policy))
+
+
+def claim(ledger: Ledger, user: User, where: str = PHOTO, **given: object) -> Lease:
+    """The next task for this user."""
+    return Leases(ledger).claim(user.id, where=where, seconds=60, **given)[0]  # type: ignore[arg-type]
+
+
+def state(ledger: Ledger, lease: Lease) -> tuple[str, int | None]:
+    """What a task waits for or how it ended, and what was found."""
+    task = TaskRows(ledger).detail(lease.task.id).task
+    return task.state, task.quantity
+
+
+def decide(ledger: Ledger, lease: Lease, word: str, user: User, quantity: int | None = None) -> None:
+    """Decide on a task."""
+    Counts(ledger).decide(lease.task.id, word, user=user.id, name=user.name, quantity=quantity, reason="MISSING")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import openpyxl
@@ -12,6 +13,7 @@ from tests.tasks_support import a_line, a_user, an_audit, count
 
 from binsight.audit.certifying import counts_as_records
 from binsight.audit.mapping import load_mapping, shipped
+from binsight.audit.settled import settle_due
 from binsight.cli import cli
 from binsight.errors import BadInput, MissingObject
 from binsight.storage.ledger import Journal, Leases, Ledger, prove
@@ -104,6 +106,9 @@ def test_what_was_settled_on_the_console_goes_out_once(tmp_path: Path, places: d
             lease = Leases(ledger).claim(user.id, where="photo", seconds=60)[0]
             count(ledger, lease.token, number, user)
     out = tmp_path / "out.csv"
+    audit("counts", "--audit", made.id, "--to", "generic", "--out", out)
+    assert len(out.read_text().splitlines()) == 1, "they can be taken back as yet"
+    settle_due(ledger, lambda _: None, now=datetime.now(UTC) + timedelta(minutes=11))
     assert audit("counts", "--audit", made.id, "--to", "generic", "--out", out).exit_code == 0
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))

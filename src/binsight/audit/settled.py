@@ -1,5 +1,9 @@
-"""What follows from a task that ended: a bin drawn by lot speaks for its certificate, and other systems are told."""
+"""What follows from a task that ended: a bin drawn by lot speaks for its certificate, and other systems are told.
 
+Only once nobody can take the count back any more: what was told of could not be taken back.
+"""
+
+from collections.abc import Callable
 from datetime import datetime
 
 from binsight.audit.spot_check import CountedLine, take_counts
@@ -9,20 +13,30 @@ from binsight.storage.ledger import Certificates, Detail, Ledger, TaskRows
 from binsight.storage.ledger.tasks import RANDOM, record_of
 from binsight.webhooks import EventMessage
 
+SETTLES = "binsight"
+"""Who takes counts in, as the journal has it; who made them stands with them."""
 
-def settle(ledger: Ledger, task: str, *, by: str) -> EventMessage | None:
-    """Take in what was found in a task's bin, and what to tell of it; None while the task goes on.
 
-    It may be called twice: a count speaks once. Raises as the ledger's transactions do.
-    """
-    detail = TaskRows(ledger).detail(task)
-    if detail.task.state not in FOUND or detail.task.quantity is None:
-        return None
+def settle_due(ledger: Ledger, tell: Callable[[EventMessage], None], *, now: datetime | None = None) -> int:
+    """Settle every task that is due; how many. A process that is killed within settles the task again: its count speaks
+    once all the same, and others may be told twice. Raises as the ledger's transactions do."""
+    rows, number = TaskRows(ledger), 0
+    while due := rows.due(now=now):
+        for task in due:
+            tell(_settled(ledger, rows.detail(task)))
+            rows.settled_one(task)
+        number += len(due)
+    return number
+
+
+def _settled(ledger: Ledger, detail: Detail) -> EventMessage:
+    """Take in what was found, and what to tell of it."""
+    assert detail.task.quantity is not None, "a task is due where something was found"
     if detail.origin == RANDOM:
         certificates = Certificates(ledger)
         watched = certificates.of_audit(detail.task.audit)
         if watched is not None:
-            take_counts(certificates, watched, [_counted(detail, detail.task.quantity)], by=by)
+            take_counts(certificates, watched, [_counted(detail, detail.task.quantity)], by=SETTLES)
     return _message(detail, detail.task.quantity)
 
 

@@ -86,6 +86,14 @@ async def submitted(request: Request) -> Form:
     return form
 
 
+def whole_number(text: str) -> int:
+    """What was typed. Raises `BadInput` for all that is no whole number; `int` would take "1_0", " 7" and "٣"."""
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= 7):
+        raise BadInput(f"a count must be a whole number of 0 or more, but is {text[:20]!r}; type digits")
+    return int(text)
+
+
 def csrf_token(request: Request) -> str:
     """The token that this browser's forms carry; empty bytes are never a session, so that none has the token of none."""
     bound_to = request.cookies.get(SESSION) or request.cookies.get(VISIT) or _new_visit(request)

@@ -42,14 +42,15 @@ log = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
 
 
-def make_console(chosen: Settings, *, counter: "Callable[[], Counter | None]") -> tuple[ASGIApp, str]:
-    """The app, and where nobody can sign in yet the token with which the first admin is made, else an empty one.
-
-    Raises as `Ledger.open` does.
-    """
+def open_console(chosen: Settings, *, counter: "Callable[[], Counter | None]") -> Console:
+    """What the pages share. Raises as `Ledger.open` does, and `BadInput` for webhooks that are none."""
     hooks = Hooks.of(chosen)
     receivers = Receivers(hooks.urls, hooks.key, lambda result: log.info("a message is %s", result))
-    console = Console(settings=chosen, ledger=Ledger.open(chosen.ledger), counter=counter, receivers=receivers)
+    return Console(settings=chosen, ledger=Ledger.open(chosen.ledger), counter=counter, receivers=receivers)
+
+
+def make_console(console: Console) -> ASGIApp:
+    """The pages."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.console = console
     for room in (
@@ -69,7 +70,7 @@ def make_console(chosen: Settings, *, counter: "Callable[[], Counter | None]") -
     for kind in (BinsightError, HTTPException, Exception):
         app.add_exception_handler(kind, _show_error)
     # Around the whole app and no middleware of it: Starlette answers what nobody expected outside of those.
-    return Headers(app), console.setup_token if console.people.is_empty() else ""
+    return Headers(app)
 
 
 async def _sign_in(request: Request, _error: Exception) -> Response:

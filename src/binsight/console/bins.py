@@ -1,9 +1,8 @@
 """One record with all that is known of it: photo, estimate, where the model looked, tasks and counts, earlier audits."""
 
 import threading
-from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -11,16 +10,15 @@ from binsight.audit.evidence import make_evidence
 from binsight.console.access import Deciding
 from binsight.console.evidence import estimate_of, shown_estimate
 from binsight.console.pages import page
-from binsight.console.state import Console, console_of
+from binsight.console.photos import reader
+from binsight.console.state import Console, TheConsole
 from binsight.counting.heatmap_files import heatmap_jpeg
-from binsight.counting.sources import photo_reader
 from binsight.errors import MissingObject, NotReady
 from binsight.imaging.thumbnail import thumbnail
 from binsight.storage.ledger import Audits
 from binsight.storage.ledger.search import FoundLine
 
 router = APIRouter()
-TheConsole = Annotated[Console, Depends(console_of)]
 THUMBNAIL = 160
 KEPT = {"Cache-Control": "private, max-age=3600"}
 _one_map = threading.Semaphore(1)
@@ -75,7 +73,7 @@ def heatmap(_user: Deciding, console: TheConsole, audit: str, place: int) -> Res
 def evidence(user: Deciding, console: TheConsole, audit: str, place: int) -> Response:
     """The evidence of a line, as binsight audit evidence writes it; that it was made is in the journal."""
     line = _found(console, audit, place).line
-    bundle = make_evidence(console.ledger, audit, [line.bin_id], photo_reader(), by=user.name)
+    bundle = make_evidence(console.ledger, audit, [line.bin_id], reader(), by=user.name)
     headers = {"Content-Disposition": 'attachment; filename="evidence.zip"'}
     return Response(bundle.as_zip(), media_type="application/zip", headers=headers)
 

@@ -1,19 +1,16 @@
 """Consignments: how each was judged, its totes, and who lets it go."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from binsight.audit.events import consignment_released
 from binsight.console.access import Deciding, Submitted
 from binsight.console.pages import page, to
-from binsight.console.state import Console, console_of
+from binsight.console.state import TheConsole
 from binsight.storage.ledger import Consignments
 
 router = APIRouter()
-TheConsole = Annotated[Console, Depends(console_of)]
 
 
 @router.get("/consignments")

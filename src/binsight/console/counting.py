@@ -5,23 +5,21 @@ header, not the photo's name or metadata. What came of a count is a page of its 
 """
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
-from starlette.background import BackgroundTask
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from binsight.console.access import Counting, Form, Submitted
+from binsight.console.access import Counting, Form, Submitted, whole_number
 from binsight.console.evidence import shown_estimate
 from binsight.console.pages import page, to
-from binsight.console.state import Console, console_of
+from binsight.console.state import Console, TheConsole
 from binsight.decision.recounts import SKIP_REASONS
 from binsight.errors import BadInput, ChangedMeanwhile
 from binsight.storage.ledger import BIN, PHOTO, Lease, User
 
 router = APIRouter()
-TheConsole = Annotated[Console, Depends(console_of)]
 AHEAD = 2
 """Photos that a person has at once: the one to count, and the next, which the browser fetches meanwhile."""
 MOST_MARKS = 500
@@ -63,7 +61,7 @@ def count(request: Request, form: Submitted, user: Counting, console: TheConsole
     """Keep a count, and go on to the next."""
     kept = console.counts.add(
         token,
-        _number(form.get("counted", "")),
+        whole_number(form.get("counted", "")),
         user=user.id,
         name=user.name,
         rule=console.rule(),
@@ -71,11 +69,9 @@ def count(request: Request, form: Submitted, user: Counting, console: TheConsole
         comment=form.get("comment", "").strip()[:1000],
         marks=_marks(form.get("marks", "")),
     )
-    answer = to(request, _back(form))
     if "application/json" in request.headers.get("accept", ""):
-        answer = _as_json({"token": token, "counted": kept.counted, "was_there": kept.was_there})
-    answer.background = BackgroundTask(console.settle, kept.task, user.name)
-    return answer
+        return _as_json({"token": token, "counted": kept.counted, "was_there": kept.was_there})
+    return to(request, _back(form))
 
 
 @router.post("/count/{token}/skip")
@@ -147,14 +143,6 @@ def _back(form: Form) -> str:
     """The page that the form was on: the station, or an aisle."""
     here = form.get("here", "")
     return here if here.startswith("/walk?") and here.isprintable() else "/count"
-
-
-def _number(text: str) -> int:
-    """What was typed. Raises `BadInput` for all that is no whole number; `int` would take "1_0", " 7" and "٣"."""
-    text = text.strip()
-    if not (text.isascii() and text.isdigit() and len(text) <= 7):
-        raise BadInput(f"a count must be a whole number of 0 or more, but is {text[:20]!r}; type digits")
-    return int(text)
 
 
 def _seconds(text: str) -> float | None:

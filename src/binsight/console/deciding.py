@@ -1,21 +1,17 @@
 """Where approvers decide: tasks by state, and one task with all that is known of it."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from binsight.console.access import Deciding, Submitted
-from binsight.console.counting import _number
+from binsight.console.access import Deciding, Submitted, whole_number
 from binsight.console.evidence import shown_estimate
 from binsight.console.pages import STATES, page, to
-from binsight.console.state import Console, console_of
+from binsight.console.state import TheConsole
 from binsight.decision.recounts import APPROVED, CANCELLED, REASONS, RECOUNT, REJECTED
 from binsight.errors import BadInput
 
 router = APIRouter()
-TheConsole = Annotated[Console, Depends(console_of)]
 PAGE = 50
 
 
@@ -61,11 +57,10 @@ def decide(request: Request, form: Submitted, user: Deciding, console: TheConsol
         word,
         user=user.id,
         name=user.name,
-        quantity=_number(form.get("quantity", "")) if word == APPROVED else None,
+        quantity=whole_number(form.get("quantity", "")) if word == APPROVED else None,
         reason=reason if word == APPROVED else "",
         comment=comment,
     )
-    console.settle(task_id, user.name)
     return to(request, "/tasks", note="Decided.")
 
 

@@ -1,10 +1,10 @@
 """The records that need a person: an audit's lines, filtered and sorted, and given out as tasks by the handful."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,13 +12,12 @@ from binsight.audit.lines import BAD_PHOTO, NOT_ASSESSABLE, STALE, SUSPECT, VERI
 from binsight.console.access import Deciding, Submitted
 from binsight.console.evidence import shown_estimate
 from binsight.console.pages import page, to
-from binsight.console.state import Console, console_of
+from binsight.console.state import TheConsole
 from binsight.console.task_work import task_of_line
 from binsight.errors import BadInput
 from binsight.storage.ledger.search import BY_BIN, BY_UNITS, BY_VALUE, Asked, FoundLine
 
 router = APIRouter()
-TheConsole = Annotated[Console, Depends(console_of)]
 PAGE = 25
 KINDS = {
     SUSPECT: "suspects",

@@ -75,13 +75,14 @@ class ConsoleLater:
             log.error("the console cannot be opened: %s", error)
 
     def _made(self) -> ASGIApp:
-        from binsight.console.app import make_console
+        from binsight.console.app import make_console, open_console
 
-        app, token = make_console(self._chosen, counter=self._counter)
-        if token:
-            link = f"{self._address}{CONSOLE}/setup?token={token}"
+        console = open_console(self._chosen, counter=self._counter)
+        threading.Thread(target=console.keep_settling, name="settling", daemon=True).start()
+        if console.people.is_empty():
+            link = f"{self._address}{CONSOLE}/setup?token={console.setup_token}"
             log.warning("nobody can sign in to the console yet: make the first admin at %s", link)
-        return app
+        return make_console(console)
 
 
 async def _to_console(_request: Request) -> Response:

@@ -1,20 +1,17 @@
 """The model in service, what it is certified for, and the registry's history: to read; models are moved by commands."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from binsight.console.access import Deciding
 from binsight.console.pages import page
-from binsight.console.state import Console, console_of
+from binsight.console.state import Console, TheConsole
 from binsight.counting.bundle import CERTIFICATE_NAME
 from binsight.decision.certificate import Certificate, read_certificate
 from binsight.storage.ledger import Models
 
 router = APIRouter()
-TheConsole = Annotated[Console, Depends(console_of)]
 
 
 @router.get("/models")

@@ -2,9 +2,9 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,13 +14,12 @@ from binsight.audit.spot_check import accuracy_of
 from binsight.audit.standing import standing_of
 from binsight.console.access import Deciding
 from binsight.console.pages import page
-from binsight.console.state import Console, console_of
+from binsight.console.state import Console, TheConsole
 from binsight.decision.surveillance import live_shares
 from binsight.storage.ledger import AisleRow, Certificates
 from binsight.storage.ledger.search import EndedAudit
 
 router = APIRouter()
-TheConsole = Annotated[Console, Depends(console_of)]
 SHADES = (1, 2, 5, 10, 20)
 """Units off in 100 records from which an aisle is a shade darker: fixed, so that a good week looks like one."""
 

@@ -33,7 +33,7 @@ class Photos:
     def whole(self, audit: str, line: AuditLineRow) -> bytes:
         """A line's photo as it was, byte by byte. Raises as `of`."""
         name = line.photo or ""
-        source = _reader()(self._placed(audit, name))
+        source = reader()(self._placed(audit, name))
         try:
             data = source() if callable(source) else source
         except MissingObject as error:
@@ -54,5 +54,5 @@ class Photos:
         return str(Path(folder) / name)
 
 
-_reader = lru_cache(maxsize=1)(photo_reader)
+reader = lru_cache(maxsize=1)(photo_reader)
 """One reader for all, so that connections to buckets are kept."""

@@ -1,8 +1,8 @@
 """Where admins set up: who may sign in, and what the site wants of counts."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,12 +10,11 @@ from binsight.audit.tasks import read_policy
 from binsight.console.access import Administering, Form, Submitted
 from binsight.console.pages import page, to
 from binsight.console.passwords import hashed
-from binsight.console.state import Console, console_of
+from binsight.console.state import TheConsole
 from binsight.errors import BadInput
 from binsight.storage.ledger import ROLES
 
 router = APIRouter()
-TheConsole = Annotated[Console, Depends(console_of)]
 TABLES = ("tolerance_by_site", "tolerance_by_class", "tolerance_by_item")
 _NUMBERS = ("tolerance", "approve_units", "approve_value", "lease_seconds")
 

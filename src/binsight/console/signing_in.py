@@ -1,21 +1,19 @@
 """Signing in and out, and the first admin."""
 
 import hmac
-from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from binsight.console.access import SESSION, Submitted, Visitor, drop_cookie, set_cookie
 from binsight.console.pages import page, to
 from binsight.console.passwords import hashed, is_right
-from binsight.console.state import Console, console_of
+from binsight.console.state import Console, TheConsole
 from binsight.errors import BadInput, NotAllowed
 from binsight.storage.ledger import ADMIN, COUNTER, User
 
 router = APIRouter()
-TheConsole = Annotated[Console, Depends(console_of)]
 
 
 @router.get("/sign-in")

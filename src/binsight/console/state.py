@@ -2,13 +2,16 @@
 
 import logging
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Annotated
 
+from fastapi import Depends
 from starlette.requests import Request
 
-from binsight.audit.settled import settle
+from binsight.audit.settled import settle_due
 from binsight.audit.tasks import follows, policy_of
 from binsight.console.passwords import Attempts
 from binsight.console.photos import Photos
@@ -21,6 +24,8 @@ from binsight.storage.ledger.search import Search
 from binsight.webhooks import Receivers
 
 log = logging.getLogger(__name__)
+
+SETTLE_EVERY_S = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,18 +80,14 @@ class Console:
     def photos(self) -> Photos:
         return Photos(self.ledger)
 
-    def settle(self, task: str, by: str) -> None:
-        """Take in what a task came to, after the answer was sent: whether that took long must tell nobody anything.
-
-        What fails is in the log; counts that were not taken in are by `binsight audit spot-check`.
-        """
-        try:
-            message = settle(self.ledger, task, by=by)
-        except BinsightError:
-            log.exception("what task %s came to could not be taken in", task)
-            return
-        if message is not None:
-            self.receivers.send(message)
+    def keep_settling(self) -> None:
+        """Take in, now and from now on, what tasks came to. What fails is in the log, and tried again."""
+        while True:
+            try:
+                settle_due(self.ledger, self.receivers.send)
+            except BinsightError as error:
+                log.error("what tasks came to could not be taken in: %s", error)
+            time.sleep(SETTLE_EVERY_S)
 
     def rule(self) -> Callable[[Detail], Follows]:
         """What follows from counts, under the policy in force at this moment."""
@@ -98,3 +99,7 @@ def console_of(request: Request) -> Console:
     """The console that a request came to."""
     console: Console = request.app.state.console
     return console
+
+
+TheConsole = Annotated[Console, Depends(console_of)]
+"""What every page is given."""

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from binsight.errors import BadInput, ChangedMeanwhile, NotAllowed
+from binsight.storage.api_key import stamp
 from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.journal import append, digest
 from binsight.storage.ledger.leases import OPEN, Lease, lease_of, new_lease
@@ -84,7 +85,8 @@ class Counts:
         """
         if not 0 <= counted <= MOST_COUNTED:
             raise BadInput(f"a count must be 0 to {MOST_COUNTED:,}, but is {counted}; count again")
-        at = _stamp(now or datetime.now(UTC))
+        moment = now or datetime.now(UTC)
+        at = stamp(moment)
         with self._ledger.writing() as connection:
             lease = lease_of(connection, token, user)
             before = connection.execute(sa.select(counts.c.counted).where(counts.c.token == token)).scalar()
@@ -111,7 +113,9 @@ class Counts:
                 }
                 connection.execute(sa.insert(counts).values(row))
                 body = {"sha256": digest("", row), "token": token}
-                _follow(connection, lease.task.id, rule(detail_of(connection, lease.task.id)), MADE, body, name)
+                follows = rule(detail_of(connection, lease.task.id))
+                final_at = stamp(moment + timedelta(seconds=TAKE_BACK_S))
+                _follow(connection, lease.task.id, follows, MADE, body, name, final_at=final_at)
                 late = False
         if late:
             raise ChangedMeanwhile(
@@ -129,7 +133,7 @@ class Counts:
         with self._ledger.writing() as connection:
             lease = lease_of(connection, token, user)
             detail = detail_of(connection, lease.task.id)
-            is_given = tasks.c.lease.is_not(None) & (tasks.c.leased_until > _stamp(at))
+            is_given = tasks.c.lease.is_not(None) & (tasks.c.leased_until > stamp(at))
             query = sa.select(tasks.c.id).where((tasks.c.id == lease.task.id) & is_given)
             is_taken = connection.execute(query).first() is not None
             standing = detail.standing
@@ -139,11 +143,11 @@ class Counts:
                 raise ChangedMeanwhile("this count cannot be taken back: somebody went on from it")
             if _has_act(connection, token, _SEEN):
                 raise ChangedMeanwhile("this count cannot be taken back: you have seen what came of it")
-            connection.execute(sa.insert(count_acts).values(token=token, kind=_WITHDRAWN, at=_stamp(at)))
-            if _stamp(at - timedelta(seconds=TAKE_BACK_S)) > standing[-1].counted_at:
+            if stamp(at - timedelta(seconds=TAKE_BACK_S)) >= standing[-1].counted_at:
                 raise ChangedMeanwhile(
                     f"this count cannot be taken back: it is older than {TAKE_BACK_S // 60} minutes"
                 )
+            connection.execute(sa.insert(count_acts).values(token=token, kind=_WITHDRAWN, at=stamp(at)))
             stage = standing[-1].stage
             again = Follows(state=stage, quantity=None, from_photo=lease.where == "photo" or lease.task.from_photo)
             _follow(connection, lease.task.id, again, WITHDRAWN, {"token": token}, name)
@@ -158,7 +162,7 @@ class Counts:
                 raise ChangedMeanwhile("there is nothing to see before your count is in; count first")
             if not _has_act(connection, token, _SEEN):
                 connection.execute(
-                    sa.insert(count_acts).values(token=token, kind=_SEEN, at=_stamp(datetime.now(UTC)))
+                    sa.insert(count_acts).values(token=token, kind=_SEEN, at=stamp(datetime.now(UTC)))
                 )
                 append(connection, kind=SEEN, subject=lease.task.id, body={"token": token}, by=name)
         return detail
@@ -189,11 +193,12 @@ class Counts:
                 )
             if any(one.user == name for one in detail.counts):
                 raise NotAllowed(f"you counted bin {detail.task.bin_id} yourself; another person must decide")
+            at = stamp(datetime.now(UTC))
             row = {
                 "id": str(uuid.uuid4()),
                 "task": task_id,
                 "user": user,
-                "at": _stamp(datetime.now(UTC)),
+                "at": at,
                 "word": state,
                 "quantity": quantity,
                 "reason": reason,
@@ -205,7 +210,15 @@ class Counts:
                 quantity=quantity,
                 from_photo=detail.task.from_photo if from_photo is None else from_photo,
             )
-            _follow(connection, task_id, follows, DECIDED, {"id": row["id"], "sha256": digest("", row)}, name)
+            _follow(
+                connection,
+                task_id,
+                follows,
+                DECIDED,
+                {"id": row["id"], "sha256": digest("", row)},
+                name,
+                final_at=at,
+            )
 
     def last_of(self, user: str) -> Last | None:
         """The count that this user made last and did not withdraw."""
@@ -241,10 +254,25 @@ def _is_good(connection: sa.Connection, lease: Lease, detail: Detail, name: str)
 
 
 def _follow(
-    connection: sa.Connection, task: str, follows: Follows, kind: str, body: Mapping[str, Any], name: str
+    connection: sa.Connection,
+    task: str,
+    follows: Follows,
+    kind: str,
+    body: Mapping[str, Any],
+    name: str,
+    *,
+    final_at: str | None = None,
 ) -> None:
-    """Change the task's state, and say so in the journal: last, since to append takes the journal's lock."""
-    values = {"state": follows.state, "quantity": follows.quantity, "from_photo": follows.from_photo}
+    """Change the task's state, and say so in the journal: last, since to append takes the journal's lock.
+
+    What was found, if anything, is to be settled from `final_at` on, when nobody can take it back any more.
+    """
+    values: dict[str, Any] = {
+        "state": follows.state,
+        "quantity": follows.quantity,
+        "from_photo": follows.from_photo,
+    }
+    values["settle_at"] = None if follows.quantity is None else final_at
     changed = sa.update(tasks).where(tasks.c.id == task).values(**values, lease=None, leased_until=None)
     connection.execute(changed)
     body = {**body, "state": follows.state, "quantity": follows.quantity}
@@ -254,7 +282,3 @@ def _follow(
 def _has_act(connection: sa.Connection, token: str, kind: str) -> bool:
     query = sa.select(count_acts.c.token).where((count_acts.c.token == token) & (count_acts.c.kind == kind))
     return connection.execute(query).first() is not None
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from binsight.errors import ChangedMeanwhile, MissingObject
+from binsight.storage.api_key import stamp
 from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.journal import append
 from binsight.storage.ledger.tables import count_acts, counts, leases, skips, tasks
@@ -59,7 +60,7 @@ class Leases:
         Nobody gets a task that he counted before, or skipped; from the photo, only those whose photo is to be counted.
         """
         at = now or datetime.now(UTC)
-        until = _stamp(at + timedelta(seconds=seconds))
+        until = stamp(at + timedelta(seconds=seconds))
         with self._ledger.writing() as connection:
             held = self._held(connection, user, where, at)
             held = [one for one in held if aisle is None or (one.task.site, one.task.aisle) == (site, aisle)]
@@ -87,9 +88,9 @@ class Leases:
                 raise ChangedMeanwhile(
                     f"bin {row.bin_id} does not wait for this person's count: it is {row.state}; see the task"
                 )
-            if row.lease is not None and row.leased_until > _stamp(at):
+            if row.lease is not None and row.leased_until > stamp(at):
                 raise ChangedMeanwhile(f"somebody counts bin {row.bin_id} at this moment; try again later")
-            _lease(connection, task_of(row), user, where, at, _stamp(at + timedelta(seconds=seconds)), token)
+            _lease(connection, task_of(row), user, where, at, stamp(at + timedelta(seconds=seconds)), token)
 
     def renew(self, user: str, tokens: Sequence[str], *, seconds: float, now: datetime | None = None) -> int:
         """A sign of life: these tasks stay this user's for so long again; how many that are.
@@ -98,7 +99,7 @@ class Leases:
         from a page to the same page says that it leaves after it has got it anew.
         """
         mine = sa.select(leases.c.token).where((leases.c.user == user) & leases.c.token.in_(tokens))
-        until = _stamp((now or datetime.now(UTC)) + timedelta(seconds=seconds))
+        until = stamp((now or datetime.now(UTC)) + timedelta(seconds=seconds))
         with self._ledger.writing() as connection:
             renewed = sa.update(tasks).where(tasks.c.lease.in_(mine)).values(leased_until=until)
             return connection.execute(renewed).rowcount
@@ -106,7 +107,7 @@ class Leases:
     def release(self, user: str, tokens: Sequence[str] | None = None, *, now: datetime | None = None) -> int:
         """Give back these tasks of this user, or all that he has; how many that were. A count of his is still good until
         somebody else is given the task."""
-        at = _stamp(now or datetime.now(UTC))
+        at = stamp(now or datetime.now(UTC))
         mine = sa.select(leases.c.token).where(leases.c.user == user)
         mine = mine if tokens is None else mine.where(leases.c.token.in_(tokens))
         with self._ledger.writing() as connection:
@@ -130,7 +131,7 @@ class Leases:
 
         Raises `ChangedMeanwhile` where the task is not this user's any more.
         """
-        at = _stamp(now or datetime.now(UTC))
+        at = stamp(now or datetime.now(UTC))
         with self._ledger.writing() as connection:
             lease = lease_of(connection, token, user)
             if lease.token != _current(connection, lease.task.id):
@@ -155,7 +156,7 @@ class Leases:
         query = (
             sa.select(tasks, leases.c.token, leases.c.where)
             .join(leases, leases.c.token == tasks.c.lease)
-            .where((leases.c.user == user) & (leases.c.where == where) & (tasks.c.leased_until > _stamp(at)))
+            .where((leases.c.user == user) & (leases.c.where == where) & (tasks.c.leased_until > stamp(at)))
         )
         return [
             Lease(token=row.token, task=task_of(row), where=row.where, until=row.leased_until)
@@ -176,14 +177,14 @@ def new_lease(
     connection: sa.Connection, task: Task, *, user: str, where: str, seconds: float, at: datetime
 ) -> Lease:
     """Give a task to a user, whoever had it."""
-    return _lease(connection, task, user, where, at, _stamp(at + timedelta(seconds=seconds)))
+    return _lease(connection, task, user, where, at, stamp(at + timedelta(seconds=seconds)))
 
 
 def _lease(
     connection: sa.Connection, task: Task, user: str, where: str, at: datetime, until: str, token: str = ""
 ) -> Lease:
     token = token or str(uuid.uuid4())
-    row = {"token": token, "task": task.id, "user": user, "where": where, "leased_at": _stamp(at)}
+    row = {"token": token, "task": task.id, "user": user, "where": where, "leased_at": stamp(at)}
     connection.execute(sa.insert(leases).values(row))
     pointed = sa.update(tasks).where(tasks.c.id == task.id).values(lease=token, leased_until=until)
     connection.execute(pointed)
@@ -196,7 +197,7 @@ def _free(
     """Tasks that nobody has and that this user may count."""
     if most <= 0:
         return []
-    is_free = tasks.c.lease.is_(None) | (tasks.c.leased_until <= _stamp(at))
+    is_free = tasks.c.lease.is_(None) | (tasks.c.leased_until <= stamp(at))
     query = sa.select(tasks).where(tasks.c.state.in_(OPEN) & is_free & _may_count(user))
     if where == PHOTO:
         query = query.where(tasks.c.from_photo)
@@ -235,7 +236,3 @@ def _num_skips(connection: sa.Connection, task: str) -> int:
 def _current(connection: sa.Connection, task: str) -> str | None:
     found: str | None = connection.execute(sa.select(tasks.c.lease).where(tasks.c.id == task)).scalar()
     return found
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -184,6 +184,7 @@ tasks = sa.Table(
     sa.Column("created_by", sa.String(200), nullable=False),
     sa.Column("state", sa.String(20), nullable=False),
     sa.Column("from_photo", sa.Boolean, nullable=False),
+    sa.Column("settle_at", sa.String(32)),
     sa.Column("posted_at", sa.String(32)),
     sa.Column("quantity", sa.BigInteger),
     sa.Column("lease", sa.String(36)),
@@ -192,6 +193,7 @@ tasks = sa.Table(
     sa.UniqueConstraint("audit", "place", name="one_task_a_line"),
     sa.Index("tasks_by_state", "state", "rank", "id"),
     sa.Index("tasks_by_lease", "lease"),
+    sa.Index("tasks_by_settling", "settle_at"),
 )
 
 leases = sa.Table(

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from binsight.errors import ChangedMeanwhile, MissingObject
+from binsight.storage.api_key import stamp
 from binsight.storage.ledger.audits import AuditLineRow
 from binsight.storage.ledger.database import Ledger, inserted
 from binsight.storage.ledger.journal import append, digest_of_rows
@@ -181,10 +182,23 @@ class TaskRows:
                 for row in rows
             ]
 
+    def due(self, *, now: datetime | None = None, most: int = 100) -> list[str]:
+        """Tasks whose outcome nobody can take back any more, and that was not settled yet."""
+        at = stamp(now or datetime.now(UTC))
+        query = sa.select(tasks.c.id).where(tasks.c.settle_at <= at).order_by(tasks.c.settle_at).limit(most)
+        with self._ledger.reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def settled_one(self, task_id: str) -> None:
+        """Note that a task's outcome is settled."""
+        with self._ledger.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == task_id).values(settle_at=None))
+
     def to_post(self, audit: str, states: Sequence[str], *, again: bool = False) -> list[str]:
-        """The tasks of an audit that ended in these states with a number, in walking order; but for `again`, without those
-        that were posted."""
+        """The tasks of an audit that ended in these states and are settled, in walking order; without those that were posted,
+        but for `again`."""
         ended = (tasks.c.audit == audit) & tasks.c.state.in_(states) & tasks.c.quantity.is_not(None)
+        ended &= tasks.c.settle_at.is_(None)
         query = sa.select(tasks.c.id).where(ended).order_by(tasks.c.rank)
         query = query if again else query.where(tasks.c.posted_at.is_(None))
         with self._ledger.reading() as connection:
@@ -261,7 +275,7 @@ def _new_row(new: NewTask, audit: str, rank: int, at: str, by: str) -> dict[str,
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    return stamp(datetime.now(UTC))
 
 
 def record_of(line: AuditLineRow) -> Mapping[str, Any]:

@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("created_by", sa.String(200), nullable=False),
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("from_photo", sa.Boolean, nullable=False),
+        sa.Column("settle_at", sa.String(32)),
         sa.Column("posted_at", sa.String(32)),
         sa.Column("quantity", sa.BigInteger),
         sa.Column("lease", sa.String(36)),
@@ -56,6 +57,7 @@ def upgrade() -> None:
     )
     op.create_index("tasks_by_state", "tasks", ["state", "rank", "id"])
     op.create_index("tasks_by_lease", "tasks", ["lease"])
+    op.create_index("tasks_by_settling", "tasks", ["settle_at"])
     op.create_table(
         "leases",
         sa.Column("token", sa.String(36), primary_key=True),
