@@ -179,6 +179,7 @@ def test_pytorch_and_onnx_agree_on_200_real_photos(run: Run, dataset: Dataset, b
     assert off <= 1e-4
 
 
+@pytest.mark.slow
 def test_a_bundle_may_ask_at_another_size_than_it_was_trained_at(
     run: Run, dataset: Dataset, bundle: Bundle, tmp_path: Path
 ) -> None:

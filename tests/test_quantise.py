@@ -203,6 +203,7 @@ def test_what_runs_is_the_graph_of_the_whole_weights(
     assert operators(small) == operators(whole)
 
 
+@pytest.mark.slow
 def test_wrecked_weights_are_not_published(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = quantise_module.quantise
 

@@ -225,6 +225,7 @@ def test_a_fold_holds_no_photo_but_reads_them_all(search: SuspectSearch, found: 
     fold.verify()
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_trained_and_the_result_is_that_of_a_search_never_stopped(
     search: SuspectSearch, found: Sequence[Suspect], out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,6 +137,7 @@ def test_a_stopped_trial_is_gone_on_with_by_the_same_command(
     assert len(done_trials(study)) == 3
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_no_trial(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "binsight", "tune", str(file), "--out", str(out)]

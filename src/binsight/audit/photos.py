@@ -13,7 +13,6 @@ from datetime import datetime
 from itertools import islice
 from pathlib import PurePosixPath
 
-from binsight.audit.estimates import estimate_from
 from binsight.errors import BadInput, StorageFailure
 from binsight.records import CountEstimate, CountFailure, StockRecord
 
@@ -243,4 +242,10 @@ def _as_text(result: CountEstimate | CountFailure) -> str:
 
 
 def _from_text(name: str, text: str) -> CountEstimate | CountFailure:
-    return estimate_from(name, json.loads(text))
+    """What `_as_text` wrote, which was an estimate or a failure already."""
+    fields = json.loads(text)
+    if "error" in fields:
+        return CountFailure(photo=name, error=fields["error"])
+    return CountEstimate(
+        photo=name, probs=tuple(fields["probs"]), bin_label=fields["bin_label"], flags=tuple(fields["flags"])
+    )

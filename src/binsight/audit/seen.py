@@ -3,6 +3,7 @@
 A fixed number of them is kept, drawn evenly while they pass, so that memory does not grow with an audit.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,20 +34,20 @@ class SeenPhotos:
 
     def note(self, seen: Seen, estimate: CountEstimate) -> None:
         """A photo that was counted now."""
-        self._add(features_of(seen.quality, seen.num_bytes, estimate))
+        self._add(lambda: features_of(seen.quality, seen.num_bytes, estimate))
 
     def note_estimate(self, estimate: CountEstimate) -> None:
         """A photo that was counted elsewhere."""
         self.has_photos = False
-        self._add((*_UNKNOWN, *estimate_features_of(estimate)))
+        self._add(lambda: (*_UNKNOWN, *estimate_features_of(estimate)))
 
-    def _add(self, row: Row) -> None:
-        """Reservoir sampling (Vitter 1985, algorithm R)."""
+    def _add(self, row: Callable[[], Row]) -> None:
+        """Reservoir sampling (Vitter 1985, algorithm R); the row is worked out only where it is kept."""
         self.num += 1
         if len(self._rows) < MOST:
-            self._rows.append((self.num, row))
+            self._rows.append((self.num, row()))
         elif (place := int(self._random.integers(self.num))) < MOST:
-            self._rows[place] = self.num, row
+            self._rows[place] = self.num, row()
 
     def rows(self) -> list[Row]:
         """In their order, since photos that came one after another may be of one bin."""

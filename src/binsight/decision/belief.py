@@ -86,7 +86,7 @@ def believe(probs: Sequence[float], expected: int, errors: RecordErrors) -> Beli
     total = sum(weights)
     if not total > 0:
         raise ValueError("at least one count must have a probability above 0")
-    off = sum(weight * abs(recorded - count) for count, weight in enumerate(weights))
+    off = sum(map(mul, weights, _distances(recorded, len(counts))))
     return Belief(p_right=weights[recorded] / total, units_off=off / total)
 
 
@@ -96,11 +96,22 @@ def _likelihoods(errors: RecordErrors, recorded: int, num_counts: int) -> tuple[
     return tuple(errors.likelihood(recorded, count) for count in range(num_counts))
 
 
+@lru_cache(maxsize=1024)
+def _distances(recorded: int, num_counts: int) -> tuple[int, ...]:
+    """How far each count is from the record."""
+    return tuple(abs(recorded - count) for count in range(num_counts))
+
+
+@lru_cache(maxsize=1024)
+def _tail(num_counts: int) -> tuple[float, ...]:
+    """What of the last count's probability goes to it and to each beyond."""
+    return tuple((1 - TAIL_RATIO) * TAIL_RATIO**further for further in range(num_counts))
+
+
 def spread(probs: Sequence[float], num_counts: int) -> list[float]:
     """p(n) for n below `num_counts`: that of the last count is spread over it and those beyond."""
     *counts, last = probs
-    beyond = num_counts - len(counts)
-    return [*counts, *(last * (1 - TAIL_RATIO) * TAIL_RATIO**further for further in range(beyond))]
+    return [*counts, *(last * share for share in _tail(num_counts - len(counts)))]
 
 
 def believe_unseen(expected: int, errors: RecordErrors) -> Belief:

@@ -195,8 +195,8 @@ class TaskRows:
             connection.execute(sa.update(tasks).where(tasks.c.id == task_id).values(settle_at=None))
 
     def to_post(self, audit: str, states: Sequence[str], *, again: bool = False) -> list[str]:
-        """The tasks of an audit that ended in these states and are settled, in walking order; without those that were posted,
-        but for `again`."""
+        """The tasks of an audit that ended in these states and are settled, in walking order; those that were posted only
+        for `again`."""
         ended = (tasks.c.audit == audit) & tasks.c.state.in_(states) & tasks.c.quantity.is_not(None)
         ended &= tasks.c.settle_at.is_(None)
         query = sa.select(tasks.c.id).where(ended).order_by(tasks.c.rank)
