@@ -170,7 +170,7 @@ def test_verified_bins_are_not_counted_but_cost_those_who_know_no_photos() -> No
 
 def test_no_lines_and_no_budget_make_an_empty_plan() -> None:
     for plan in (plan_counts([]), plan_counts([line("A-1")], budget=0)):
-        assert plan.tasks == ()
+        assert list(plan.tasks) == []
         assert (plan.gain, plan.seconds) == (0, 0)
         assert plan.curves[OURS].at(1) >= 0
 

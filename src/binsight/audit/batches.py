@@ -14,8 +14,10 @@ that is worth more than all that. This is a knapsack with set-up costs, and no f
 where one aisle's walk takes most of the budget: there the bound says how much may be missing.
 """
 
+from array import array
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
+from heapq import merge
 from typing import NamedTuple
 
 
@@ -23,15 +25,14 @@ class Piece(NamedTuple):
     """Bins that are taken together, by their places; the walk is in the seconds of an aisle's first piece."""
 
     density: float
-    gain: float
     seconds: float
-    bins: tuple[int, ...]
+    bins: Sequence[int]
 
 
 class Choice(NamedTuple):
     """Bins by their places in the order taken, what they give and cost, and what no choice can give more than."""
 
-    bins: tuple[int, ...]
+    bins: Sequence[int]
     gain: float
     seconds: float
     at_most: float
@@ -43,34 +44,35 @@ def pieces(
     aisles: Sequence[Hashable],
     enter: float,
     entered: Collection[Hashable] = (),
-) -> list[Piece]:
+) -> Iterator[Piece]:
     """All bins with a gain as pieces, by falling gain per second. Bins that are worth the same stay in their order.
 
-    Aisles that are `entered` anyhow cost no walk."""
-    by_aisle = defaultdict(list)
+    Aisles that are `entered` anyhow cost no walk. Pieces are made as they are asked for: those of all bins at once would
+    take more memory than the bins."""
+    by_aisle: defaultdict[Hashable, array[int]] = defaultdict(lambda: array("q"))
     for i, aisle in enumerate(aisles):
         if gains[i] > 0:
             by_aisle[aisle].append(i)
-    found = [
-        piece
-        for aisle, bins in by_aisle.items()
-        for piece in _of_aisle(bins, gains, seconds, 0.0 if aisle in entered else enter)
-    ]
-    return sorted(found, key=lambda piece: -piece.density)
+    of_aisles = (
+        _of_aisle(bins, gains, seconds, 0.0 if aisle in entered else enter) for aisle, bins in by_aisle.items()
+    )
+    return merge(*of_aisles, key=lambda piece: -piece.density)
 
 
-def _of_aisle(bins: list[int], gains: Sequence[float], seconds: Sequence[float], enter: float) -> list[Piece]:
-    bins.sort(key=lambda i: -gains[i] / seconds[i])
+def _of_aisle(
+    bins: Sequence[int], gains: Sequence[float], seconds: Sequence[float], enter: float
+) -> Iterator[Piece]:
+    bins = array("q", sorted(bins, key=lambda i: -gains[i] / seconds[i]))
     gain, cost, size = 0.0, enter, 0
     for i in bins:
         if size and gains[i] * cost <= gain * seconds[i]:  # less per second than the opening gives without it
             break
         gain, cost, size = gain + gains[i], cost + seconds[i], size + 1
-    found = [Piece(gain / cost, gain, cost, tuple(bins[:size]))]
+    density = gain / cost
+    yield Piece(density, cost, bins[:size])
     for i in bins[size:]:
-        density = min(found[-1].density, gains[i] / seconds[i])  # never ahead of its aisle's opening by rounding
-        found.append(Piece(density, gains[i], seconds[i], (i,)))
-    return found
+        density = min(density, gains[i] / seconds[i])  # never ahead of its aisle's opening by rounding
+        yield Piece(density, seconds[i], (i,))
 
 
 def chosen(
@@ -86,7 +88,7 @@ def chosen(
 
     Aisles that are entered anyhow cost no walk.
     """
-    taken: list[int] = []
+    taken = array("q")
     entered: set[Hashable] = set(entered_anyhow)
     gain, spent, at_most = 0.0, 0.0, None
     for piece in pieces(gains, seconds, aisles, enter, entered):
@@ -98,10 +100,11 @@ def chosen(
                 taken.append(i)
                 entered.add(aisles[i])
                 gain, spent = gain + gains[i], spent + cost
-    alone = [
-        cost + (0.0 if aisle in entered_anyhow else enter) for cost, aisle in zip(seconds, aisles, strict=True)
-    ]
-    single = max((i for i in range(len(gains)) if alone[i] <= budget), key=lambda i: gains[i], default=None)
+
+    def alone(i: int) -> float:
+        return seconds[i] + (0.0 if aisles[i] in entered_anyhow else enter)
+
+    single = max((i for i in range(len(gains)) if alone(i) <= budget), key=lambda i: gains[i], default=None)
     if single is not None and gains[single] > gain:
-        taken, gain, spent = [single], gains[single], alone[single]
-    return Choice(tuple(taken), gain, spent, gain if at_most is None else at_most)
+        taken, gain, spent = array("q", [single]), gains[single], alone(single)
+    return Choice(taken, gain, spent, gain if at_most is None else at_most)

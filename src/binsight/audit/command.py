@@ -207,10 +207,11 @@ def _noted(
     lines: Iterable[AuditLine], file: Path, tally: Tally, tell: Callable[[dict[str, Any]], None] | None, total: int
 ) -> Iterator[AuditLine]:
     """The lines, each written, counted and told as it passes."""
+    encode = json.JSONEncoder(ensure_ascii=False).encode
     with file.open("w", encoding="utf-8") as out, progress_bar("records", shown=tell is None) as bar:
         for line in bar.track(lines, total=total, description="audit"):
             fields = line.as_json()
-            out.write(json.dumps(fields, ensure_ascii=False) + "\n")
+            out.write(encode(fields) + "\n")
             tally.add(line)
             if tell is not None:
                 tell(fields)

@@ -6,7 +6,7 @@ were chosen.
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 NUM_POINTS = 200
@@ -42,7 +42,7 @@ class Curve:
 
 
 def in_order(
-    order: Iterable[int],
+    order: Sequence[int],
     gains: Sequence[float],
     seconds: Sequence[float],
     aisles: Sequence[Hashable],
@@ -52,13 +52,15 @@ def in_order(
 ) -> Curve:
     """The curve of bins, by their places, that are counted in this order."""
     entered: set[Hashable] = set()
-    spent, gained = [0.0], [0.0]
-    for i in order:
-        spent.append(spent[-1] + seconds[i] + (0.0 if aisles[i] in entered else enter))
-        gained.append(gained[-1] + gains[i])
+    points, spent, gained = [(0.0, 0.0)], 0.0, 0.0
+    kept = set(_spread(len(order), num_points))
+    for k, i in enumerate(order, 1):
+        spent += seconds[i] + (0.0 if aisles[i] in entered else enter)
+        gained += gains[i]
         entered.add(aisles[i])
-    kept = _spread(len(spent) - 1, num_points)
-    return Curve(tuple(spent[k] for k in kept), tuple(gained[k] for k in kept))
+        if k in kept:
+            points.append((spent, gained))
+    return Curve(*zip(*points, strict=True))
 
 
 def by_chance(
@@ -105,13 +107,22 @@ def _spread(num: int, num_points: int) -> list[int]:
 
 def by_class(
     classes: Sequence[str | None], unit_values: Sequence[float | None], expected: Sequence[int]
-) -> list[int]:
+) -> Sequence[int]:
     """The order of an ABC count, by places: class A first, then B, C and what has none; within a class, and where there
-    are no classes, what is worth most first (unit value × expected), and then what holds most.
+    are no classes, what is worth most first (unit value × expected), and then what holds most. A unit value of None or
+    no number is worth nothing.
     """
 
-    def key(i: int) -> tuple[bool, str, float, int, int]:
-        item_class = (classes[i] or "").strip().upper()
-        return not item_class, item_class, -(unit_values[i] or 0.0) * expected[i], -expected[i], i
+    def worth(i: int) -> float:
+        value = unit_values[i]
+        return 0.0 if value is None or math.isnan(value) else value * expected[i]
 
-    return sorted(range(len(classes)), key=key)
+    def class_of(i: int) -> tuple[bool, str]:
+        item_class = (classes[i] or "").strip().upper()
+        return not item_class, item_class
+
+    order = list(range(len(classes)))
+    order.sort(key=lambda i: -expected[i])  # one after another, the last first: a key of all would take more memory
+    order.sort(key=lambda i: -worth(i))
+    order.sort(key=class_of)
+    return order

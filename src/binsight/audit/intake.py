@@ -190,7 +190,7 @@ def _record(whole: Whole) -> StockRecord:
         expected=whole.expected,
         row=whole.row,
         photo=whole.photo,
-        skus=tuple(json.loads(whole.skus)),
+        skus=() if whole.skus == "[]" else tuple(json.loads(whole.skus)),
         site=whole.site or None,
         aisle=whole.aisle or None,
         as_of=None if whole.as_of is None else moment_of(whole.as_of),

@@ -19,6 +19,9 @@ TOGETHER = 1000
 """Lines of one transaction: what a killed audit may lose at most, and what one digest in the journal proves."""
 
 
+_RECORD_FIELDS = tuple(name for name in StockRecord.__slots__ if name not in ("bin_id", "expected"))
+
+
 class Keeper:
     """Keeps an audit's lines in the ledger; without one it only hands them on."""
 
@@ -105,7 +108,7 @@ def row_of(line: AuditLine, place: int) -> AuditLineRow:
 
 def _record_json(record: StockRecord) -> str:
     """The fields that have something to say, beside those that are columns."""
-    fields = {name: getattr(record, name) for name in StockRecord.__slots__ if name not in ("bin_id", "expected")}
+    fields = {name: getattr(record, name) for name in _RECORD_FIELDS}
     return _compact({name: _plain(value) for name, value in fields.items() if value not in (None, ())})
 
 
@@ -122,5 +125,4 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _compact(fields: Mapping[str, Any]) -> str:
-    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
+_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode  # `dumps` makes an encoder each time

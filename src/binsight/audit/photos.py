@@ -234,11 +234,13 @@ def _bin_name(record: StockRecord) -> str:
     return record.bin_id if record.site is None else f"{record.site}/{record.bin_id}"
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # `dumps` makes an encoder each time
+
+
 def _as_text(result: CountEstimate | CountFailure) -> str:
     if isinstance(result, CountFailure):
-        return json.dumps({"error": result.error})
-    fields = {"probs": result.probs, "bin_label": result.bin_label, "flags": result.flags}
-    return json.dumps(fields, separators=(",", ":"))
+        return _encode({"error": result.error})
+    return _encode({"probs": result.probs, "bin_label": result.bin_label, "flags": result.flags})
 
 
 def _from_text(name: str, text: str) -> CountEstimate | CountFailure:

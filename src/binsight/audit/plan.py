@@ -8,20 +8,21 @@ seconds by how many items the record expects, and whoever enters an aisle walks 
 (batches.py says what is guaranteed of the order, effort.py what others gain in the same time).
 
 Verified bins are left out, which is what verifying is for; they are neighbours like any other, and the random order and
-the ABC order, which know no photos, count them too. Of 100,000 lines only a few values each are kept.
+the ABC order, which know no photos, count them too. Of each line a few numbers are kept (bins.py).
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from array import array
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import NamedTuple
+from math import isnan
+from typing import overload
 
 from binsight.audit.batches import chosen
+from binsight.audit.bins import Bins
 from binsight.audit.effort import Curve, by_chance, by_class, in_order
-from binsight.audit.lines import VERIFIED, AuditLine
-from binsight.audit.misplaced import Misplaced, Shift, pair_neighbours, shift_of
-from binsight.audit.places import Place, place_of, walking_key
+from binsight.audit.lines import AuditLine
+from binsight.audit.misplaced import Misplaced, pair_neighbours, shift_of
 from binsight.decision.belief import RecordErrors
 from binsight.decision.decide import USUAL_ERRORS
 
@@ -58,21 +59,6 @@ class Labour:
 USUAL_LABOUR = Labour()
 
 
-class Candidate(NamedTuple):
-    """What a plan keeps of one line; `line` is its place in the audit, from 1."""
-
-    line: int
-    bin_id: str
-    place: Place
-    expected: int
-    gain: float
-    seconds: float
-    item_class: str | None
-    unit_value: float | None
-    shift: Shift | None
-    verified: bool
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One bin to count. `line` is its place in the audit, from 1; `seconds` are the count's; `walk` is the aisle's, at its
@@ -87,6 +73,36 @@ class Task:
     walk: float
 
 
+class Tasks(Sequence[Task]):
+    """The bins of a plan as tasks in walking order; each is made when it is asked for."""
+
+    def __init__(self, bins: Bins, taken: Collection[int], labour: Labour) -> None:
+        self._bins, self._taken, self._aisle = bins, array("q", sorted(taken)), labour.aisle
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    @overload
+    def __getitem__(self, k: int) -> Task: ...
+    @overload
+    def __getitem__(self, k: slice) -> Sequence[Task]: ...
+    def __getitem__(self, k: int | slice) -> Task | Sequence[Task]:
+        if isinstance(k, slice):
+            return [self[one] for one in range(len(self))[k]]
+        bins, i = self._bins, self._taken[k]
+        site, aisle = place = bins.places[i]
+        is_first = k in (0, -len(self)) or bins.places[self._taken[k - 1]] != place
+        return Task(
+            line=bins.lines[i],
+            site=site,
+            aisle=aisle,
+            bin_id=bins.names[i],
+            gain=bins.gains[i],
+            seconds=bins.seconds[i],
+            walk=self._aisle if is_first else 0.0,
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Tasks in walking order, and what they are expected to correct, in units or, where asked, in value.
@@ -97,7 +113,7 @@ class Plan:
     gain is not in `gain`.
     """
 
-    tasks: tuple[Task, ...]
+    tasks: Sequence[Task]
     gain: float
     seconds: float
     at_most: float
@@ -106,23 +122,6 @@ class Plan:
     misplaced: tuple[Misplaced, ...]
     num_without_value: int = field(default=0)
     num_drawn: int = field(default=0)
-
-
-def candidate(line: AuditLine, number: int, labour: Labour, *, by_value: bool, errors: RecordErrors) -> Candidate:
-    """What a plan needs to know of a line; nothing in it holds on to the estimate."""
-    record = line.record
-    return Candidate(
-        line=number,
-        bin_id=record.bin_id,
-        place=place_of(record),
-        expected=record.expected,
-        gain=line.units_off * ((record.unit_value or 0.0) if by_value else 1.0),
-        seconds=labour.of(record.expected),
-        item_class=record.item_class,
-        unit_value=record.unit_value,
-        shift=shift_of(line, errors),
-        verified=line.word == VERIFIED,
-    )
 
 
 def plan_counts(
@@ -142,71 +141,58 @@ def plan_counts(
     """
     if not budget >= 0:
         raise ValueError(f"`budget >= 0` must hold, but got budget={budget}")
-    bins = _in_walking_order(
-        candidate(line, number, labour, by_value=by_value, errors=errors) for number, line in enumerate(lines, 1)
-    )
-    gains = [0.0 if one.verified else one.gain for one in bins]
-    seconds = [one.seconds for one in bins]
-    places = [one.place for one in bins]
+    bins = _columns(lines, labour, by_value=by_value, errors=errors).in_walking_order()
     names = set(drawn())
-    lots = {i for i, one in enumerate(bins) if (one.place[0], one.bin_id) in names}
+    lots = {i for i, name in enumerate(bins.names) if names and (bins.places[i][0], name) in names}
+    places = bins.places.codes
     entered = {places[i] for i in lots}
-    spent = sum(seconds[i] for i in lots) + labour.aisle * len(entered)
-    wanted = [0.0 if i in lots else gain for i, gain in enumerate(gains)]
-    choice = chosen(wanted, seconds, places, labour.aisle, max(0.0, budget - spent), entered_anyhow=entered)
+    spent = sum(bins.seconds[i] for i in lots) + labour.aisle * len(entered)
+    gains = array(
+        "d", (0.0 if verified else gain for gain, verified in zip(bins.gains, bins.verified, strict=True))
+    )
+    wanted = array("d", (0.0 if i in lots else gain for i, gain in enumerate(gains)))
+    choice = chosen(wanted, bins.seconds, places, labour.aisle, max(0.0, budget - spent), entered_anyhow=entered)
     return Plan(
-        tasks=tuple(_tasks(bins, sorted(lots | set(choice.bins)), labour)),
+        tasks=Tasks(bins, lots.union(choice.bins), labour),
         gain=choice.gain,
         seconds=spent + choice.seconds,
         at_most=choice.at_most,
-        all_seconds=sum(seconds) + labour.aisle * len(set(places)),
+        all_seconds=sum(bins.seconds) + labour.aisle * len(set(places)),
         curves=_curves(bins, gains, labour),
         misplaced=tuple(_misplaced(bins)),
-        num_without_value=sum(one.unit_value is None for one in bins) if by_value else 0,
+        num_without_value=sum(map(isnan, bins.values)) if by_value else 0,
         num_drawn=len(lots),
     )
 
 
-def _in_walking_order(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Sorted aisle by aisle, since the keys of all bins at once would take more memory than the bins."""
-    by_place = defaultdict(list)
-    for one in candidates:
-        by_place[one.place].append(one)
-    places = sorted(by_place, key=lambda place: tuple(map(walking_key, place)))
-    return [one for place in places for one in sorted(by_place.pop(place), key=lambda one: walking_key(one.bin_id))]
-
-
-def _tasks(bins: list[Candidate], taken: list[int], labour: Labour) -> Iterable[Task]:
-    before = None
-    for one in (bins[i] for i in taken):
-        site, aisle = one.place
-        yield Task(
-            line=one.line,
-            site=site,
-            aisle=aisle,
-            bin_id=one.bin_id,
-            gain=one.gain,
-            seconds=one.seconds,
-            walk=0.0 if one.place == before else labour.aisle,
+def _columns(lines: Iterable[AuditLine], labour: Labour, *, by_value: bool, errors: RecordErrors) -> Bins:
+    bins = Bins()
+    for number, line in enumerate(lines, 1):
+        worth = (line.record.unit_value or 0.0) if by_value else 1.0
+        bins.add(
+            line,
+            number,
+            gain=line.units_off * worth,
+            seconds=labour.of(line.record.expected),
+            shift=shift_of(line, errors),
         )
-        before = one.place
+    return bins
 
 
-def _curves(bins: list[Candidate], gains: list[float], labour: Labour) -> dict[str, Curve]:
+def _curves(bins: Bins, gains: Sequence[float], labour: Labour) -> dict[str, Curve]:
     """Ours as long as there is anything to gain; the others through all bins, verified ones with what they hide."""
-    all_gains = [one.gain for one in bins]
-    seconds, places = [one.seconds for one in bins], [one.place for one in bins]
+    seconds, places = bins.seconds, bins.places.codes
     ranked = chosen(gains, seconds, places, labour.aisle).bins
-    classes = by_class(
-        [one.item_class for one in bins], [one.unit_value for one in bins], [one.expected for one in bins]
-    )
+    classes = by_class(bins.classes, bins.values, bins.expected)
     return {
-        OURS: in_order(ranked, all_gains, seconds, places, labour.aisle),
-        RANDOM: by_chance(all_gains, seconds, places, labour.aisle),
-        ABC: in_order(classes, all_gains, seconds, places, labour.aisle),
+        OURS: in_order(ranked, bins.gains, seconds, places, labour.aisle),
+        RANDOM: by_chance(bins.gains, seconds, places, labour.aisle),
+        ABC: in_order(classes, bins.gains, seconds, places, labour.aisle),
     }
 
 
-def _misplaced(bins: list[Candidate]) -> Iterable[Misplaced]:
-    for place, together in groupby(bins, key=lambda one: one.place):
-        yield from pair_neighbours(place, [(one.bin_id, one.shift) for one in together])
+def _misplaced(bins: Bins) -> Iterable[Misplaced]:
+    for _, together in groupby(range(len(bins)), key=bins.places.codes.__getitem__):
+        aisle = list(together)
+        if not bins.shifts.keys().isdisjoint(aisle):
+            yield from pair_neighbours(bins.places[aisle[0]], [(bins.names[i], bins.shifts.get(i)) for i in aisle])

@@ -140,5 +140,4 @@ def _chained(before: str, row: Mapping[str, Any]) -> str:
     return digest(before, {name: row[name] for name in ("seq", "at", "by", "kind", "subject", "body")})
 
 
-def _canonical(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
