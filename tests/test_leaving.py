@@ -18,6 +18,7 @@ from binsight.service.app import make_app
 from binsight.service.bodies import ClientLeft
 from binsight.service.lanes import Lanes
 from binsight.service.links import Links
+from binsight.service.suspensions import Suspensions
 
 PHOTO = drawn_photo(3, seed=3)
 
@@ -76,6 +77,7 @@ def test_the_photos_of_a_client_that_left_are_not_counted() -> None:
         within=60,
         drift=app.state.drift,
         traces=app.state.traces,
+        suspensions=Suspensions("", list),
     )
     messages = iter([{"type": "http.request", "body": PHOTO}])
     scope = {

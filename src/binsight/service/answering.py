@@ -18,9 +18,10 @@ from binsight.service.links import Links
 from binsight.service.metrics import Metrics
 from binsight.service.middleware import INFERENCE_ID
 from binsight.service.photos import Asked, Order
-from binsight.service.served import Counted, Offered
+from binsight.service.served import Counted, Offered, Served
 from binsight.service.shadow import Shadow, ToCompare
 from binsight.service.shares import is_within
+from binsight.service.suspensions import Suspensions
 from binsight.service.traces import Traces
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Answering:
     within: float
     drift: DriftWatch
     traces: Traces
+    suspensions: Suspensions
     capturer: "Capturer | None" = None
     canary_share: float = 0.0
     shadow: Shadow | None = None
@@ -69,10 +71,21 @@ class Answering:
         await self._capture(request, photos, answers)
         return answers
 
+    def withheld(self, served: Served) -> str:
+        """Why a bundle's certificate speaks for nothing now; empty where it does, or where it has none.
+
+        Drift withdraws it: it speaks for photos like those that it was made on.
+        """
+        if served.certificate is None:
+            return ""
+        if self.drift.is_drifting(served.name):
+            return "the certificate is withdrawn while photos drift"
+        return self.suspensions.why(served)
+
     def _answer(self, counted: Counted, asked: "Asked | BadInput", request_id: str) -> Answer:
         assert isinstance(asked, Asked)
-        is_drifting = self.drift.is_drifting(counted.served.name)
-        answer = answer_for(counted, request_id=request_id, expected=asked.expected, is_drifting=is_drifting)
+        withheld = "" if asked.expected is None else self.withheld(counted.served)
+        answer = answer_for(counted, request_id=request_id, expected=asked.expected, withheld=withheld)
         verdict = answer.verdict.verdict if answer.verdict else None
         if verdict:
             self.metrics.verdicts.labels(verdict).inc()

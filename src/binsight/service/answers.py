@@ -86,15 +86,16 @@ class Answers(BaseModel):
     results: list[Answer | ErrorAnswer]
 
 
-def answer_for(counted: Counted, *, request_id: str, expected: int | None, is_drifting: bool) -> Answer:
+def answer_for(counted: Counted, *, request_id: str, expected: int | None, withheld: str = "") -> Answer:
     """The answer for one photo, with a verdict where the record is given.
 
-    Drift withdraws the certificate: it speaks for photos like those that it was made on.
+    `withheld` says why the bundle's certificate speaks for nothing now; empty where it does.
     """
     estimate, timing = counted.estimate, counted.timing
     verdict = None
     if expected is not None:
-        decided = decide(estimate, expected, None if is_drifting else counted.served.certificate)
+        certificate = None if withheld else counted.served.certificate
+        decided = decide(estimate, expected, certificate, withheld=withheld)
         verdict = VerdictAnswer(
             expected=expected,
             verdict=decided.word,

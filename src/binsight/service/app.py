@@ -40,6 +40,7 @@ from binsight.service.middleware import Around
 from binsight.service.rates import Rates
 from binsight.service.served import Served
 from binsight.service.shadow import Shadow
+from binsight.service.suspensions import Suspensions
 from binsight.service.traces import traces_from_environment
 from binsight.service.watching import Watchman
 from binsight.settings import Settings, settings
@@ -95,7 +96,7 @@ def make_app(
     app.state.traces, app.state.alerts = traces, alerts
     app.state.drift = DriftWatch(metrics, window=chosen.drift_photos)
     app.state.answering = app.state.lanes = app.state.watchman = app.state.failure = None
-    app.state.following = app.state.shadow = None
+    app.state.following = app.state.shadow = app.state.suspensions = None
     app.state.ends_at = None
     app.state.on_failure = app.state.on_ready = lambda: None
     app.state.demands_keys = chosen.access == "keys" if keys is None else keys
@@ -157,7 +158,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.wait([loading])
-        helpers = (app.state.following, app.state.watchman, app.state.shadow, app.state.known_keys)
+        state = app.state
+        helpers = (state.following, state.watchman, state.shadow, state.suspensions, state.known_keys)
         for helper in filter(None, helpers):
             await asyncio.to_thread(helper.stop)
         for taken in filter(None, (app.state.lanes, app.state.capturer)):
@@ -201,6 +203,10 @@ def _load(app: FastAPI) -> None:
     if chosen.shadow_share:
         state.shadow = Shadow(lanes.has_idle, state.metrics.roles)
         state.shadow.start()
+    state.suspensions = Suspensions(chosen.ledger, lambda: _in_service(state, lanes))
+    if lanes.served.certificate is not None:
+        state.suspensions.step()  # before the first record is judged
+    state.suspensions.start()
     state.answering = Answering(
         lanes=lanes,
         links=links,
@@ -208,6 +214,7 @@ def _load(app: FastAPI) -> None:
         within=chosen.answer_within_s,
         drift=state.drift,
         traces=state.traces,
+        suspensions=state.suspensions,
         capturer=state.capturer,
         canary_share=chosen.canary_share,
         shadow=state.shadow,
@@ -226,6 +233,10 @@ def _load(app: FastAPI) -> None:
     state.watchman.start()
     log.info("%s is ready after %.1f s, %d lanes", lanes.served.name, time.monotonic() - started, lanes.num_lanes)
     state.on_ready()
+
+
+def _in_service(state: State, lanes: Lanes) -> list[Served]:
+    return [one for one in (lanes.served, lanes.canary, state.shadow and state.shadow.served) if one is not None]
 
 
 def _known_keys(chosen: Settings) -> "KnownKeys":

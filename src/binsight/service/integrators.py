@@ -12,6 +12,7 @@ from binsight.decision.certificate import Certificate
 from binsight.errors import BadInput
 from binsight.records import CANARY, CHAMPION, SHADOW
 from binsight.service.access import needs
+from binsight.service.answering import Answering
 from binsight.service.answers import Answer, Answers, ErrorAnswer
 from binsight.service.photos import JSON_TYPE, Asked
 from binsight.service.sagemaker import REQUEST_BODY, answering_of, order_of, respond
@@ -82,17 +83,19 @@ async def models(request: Request) -> Models:
     in_service = {CHAMPION: answering.lanes.served, CANARY: answering.lanes.canary}
     if answering.shadow is not None:
         in_service[SHADOW] = answering.shadow.served
-    return Models(models=[_model(role, served) for role, served in in_service.items() if served is not None])
+    return Models(
+        models=[_model(role, served, answering) for role, served in in_service.items() if served is not None]
+    )
 
 
-def _model(role: str, served: Served) -> ModelAnswer:
+def _model(role: str, served: Served, answering: Answering) -> ModelAnswer:
     spec = served.counter.bundle.spec
     return ModelAnswer(
         role=role,
         name=spec.name,
         version=served.version,
         num_counts=spec.num_counts,
-        certificate=served.certificate,
+        certificate=None if answering.withheld(served) else served.certificate,
         figures=spec.figures,
     )
 

@@ -2,6 +2,7 @@
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from binsight.counting import Counter
@@ -30,10 +31,11 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A bundle in service: its counter, and its certificate and its reference where it has them."""
+    """A bundle in service: its counter, and its certificate (with its file's hash) and its reference where it has them."""
 
     counter: Counter
     certificate: Certificate | None
+    certificate_sha256: str = ""
     reference: Reference | None = None
 
     @classmethod
@@ -44,7 +46,8 @@ class Served:
         data, seen = counter.bundle.certificate(), counter.bundle.reference()
         certificate = None if data is None else read_certificate(data, name=f"{folder}/{CERTIFICATE_NAME}")
         reference = None if seen is None else read_reference(seen, name=f"{folder}/{REFERENCE_NAME}")
-        return cls(counter=counter, certificate=certificate, reference=reference)
+        digest = "" if data is None else sha256(data).hexdigest()
+        return cls(counter=counter, certificate=certificate, certificate_sha256=digest, reference=reference)
 
     @property
     def version(self) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from binsight.storage.ledger.database import Ledger
-from binsight.storage.ledger.journal import Entry, Journal, append
+from binsight.storage.ledger.journal import Entry, Journal, append, entries_of
 
 USED, AUDITED, COUNTED, SUSPENDED, REINSTATED = (
     "certificate.used",
@@ -34,6 +34,16 @@ class Certificates:
         journal = Journal(self._ledger)
         found = [journal.read(kind=kind, subject=sha256) for kind in KINDS]
         return heapq.merge(*found, key=lambda entry: entry.seq)
+
+    def suspended(self, sha256: str) -> tuple[str, ...]:
+        """Why a certificate is out of force, a word a reason; empty where it is in force."""
+        with self._ledger.reading() as connection:
+            last = entries_of(connection, sha256, (SUSPENDED, REINSTATED))[-1:]
+        return tuple(one["why"] for entry in last if entry.kind == SUSPENDED for one in entry.body["reasons"])
+
+    def close(self) -> None:
+        """Give the ledger's connections back."""
+        self._ledger.close()
 
     def used(self) -> list[str]:
         """The hashes of all certificates that audits used, in the order of their first use."""
