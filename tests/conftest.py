@@ -41,6 +41,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def not_my_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the tests do lands in no ledger and among no bundles of whoever runs them, nor does it depend on those."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("BINSIGHT_LEDGER", f"sqlite:///{home}/ledger.db")
+        patch.setenv("BINSIGHT_BUNDLES", str(home / "bundles"))
+        binsight_settings.cache_clear()
+        yield
+
+
 @pytest.fixture(scope="session")
 def abid() -> Path:
     """The folder of real bin photos; tests that need it are skipped where it is not there."""

@@ -48,6 +48,13 @@ def test_opening_again_keeps_what_is_there(models: Models, ledger_url: str, open
     assert len(again.versions()) == 3
 
 
+def test_a_ledger_of_a_newer_version_is_refused_in_a_sentence(ledger_url: str, opened: Opener) -> None:
+    with opened(ledger_url).writing() as connection:
+        connection.execute(sa.text("UPDATE ledger_version SET version_num = '9999'"))
+    with pytest.raises(StorageFailure, match=r"was made by a newer Binsight .*9999.*; install that"):
+        Ledger.open(ledger_url)
+
+
 def _open(ledger_url: str) -> None:
     Ledger.open(ledger_url).close()
 

@@ -14,6 +14,7 @@ try:
     import sqlalchemy as sa
     from alembic import command
     from alembic.config import Config
+    from alembic.util.exc import CommandError
     from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 except ImportError:
     raise MissingExtra("the ledger", extra="ledger") from None
@@ -163,5 +164,10 @@ def _migrate(connection: sa.Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
-    with _ALEMBICS:
-        command.upgrade(config, "head")
+    try:
+        with _ALEMBICS:
+            command.upgrade(config, "head")
+    except CommandError as error:  # tables of a revision that this version does not have
+        raise StorageFailure(
+            f"the ledger was made by a newer Binsight ({error}); install that, or name another ledger in BINSIGHT_LEDGER"
+        ) from None
