@@ -224,7 +224,8 @@ def test_estimates_are_read_as_count_prints_them(tmp_path: Path, index: PhotoInd
         "bin_label": "L",
         "flags": ["dark"],
     }
-    file.write_text("\n".join(map(json.dumps, [good, {"photo": "b.jpg", "error": "cut off"}])))
+    text = "\n".join(map(json.dumps, [good, {"photo": "b.jpg", "error": "cut off"}]))
+    file.write_text(text, encoding="utf-8-sig")  # as Windows writes what was redirected
     read = list(read_estimates(file, num_counts=2))
     assert read == [
         CountEstimate(photo="x/a.jpg", probs=(0.1, 0.9), bin_label="L", flags=("dark",)),

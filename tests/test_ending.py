@@ -1,10 +1,13 @@
 """How the command line ends: its exit status, and that nothing of it outlives the end."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from binsight.storage.files import written_whole
 
 # An object that the interpreter takes apart last, as it would the threads of a library: it turns the status into 99.
 LATE = """
@@ -51,6 +54,12 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 1  # as click has it
+
+
+def test_a_reader_that_goes_away_while_a_file_is_written_is_not_told_that_the_disk_is_full(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), written_whole(tmp_path / "verdicts.jsonl"):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("before", ["", "import obstore; "], ids=["alone", "beside obstore"])

@@ -13,7 +13,7 @@ def read_estimates(path: Path, *, num_counts: int) -> Iterator[CountEstimate | C
     """The lines of `binsight count --json`. Raises `BadInput` naming the line that is none, or that another model made:
     one of other than `num_counts` probabilities, for which no certificate speaks."""
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8-sig") as lines:  # a BOM comes from Windows
             for number, line in enumerate(lines, 1):
                 try:
                     fields = json.loads(line)

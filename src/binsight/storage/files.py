@@ -31,8 +31,8 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         yield part
         part.replace(path)
-    except BinsightError:
-        raise  # of something else that failed meanwhile, which says so itself
+    except (BinsightError, BrokenPipeError):
+        raise  # of something else that failed meanwhile, which says so itself, or of who read the output
     except OSError as error:
         raise StorageFailure(
             f"{path} could not be written ({error.strerror or error}); free space and run again"
