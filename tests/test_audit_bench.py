@@ -1,6 +1,8 @@
 """The bench of audits: records are wrong as they are said to be, and its figures come out where they are known."""
 
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from bench import audit as bench
 from bench.audit_photos import Known, known_photos
 from bench.audit_scores import HALVING, compare_scores, lift, p_wrong, posterior, units_off
 from bench.audit_worlds import corrupted, swapped
+from bench.item_sizes import Sizes, volumes
 
 from binsight.audit.plan import Labour
 from binsight.decision.belief import RecordErrors, believe
@@ -139,3 +142,34 @@ def test_scores_are_printed_with_their_intervals(
     assert rows["perfect"]["±1"] == pytest.approx([10, 10, 10])
     assert rows["unseen: seconds alone"]["±2"][0] == pytest.approx(1)
     assert "calibrated, units off, ratio 0.5" in rows
+
+
+def test_an_estimate_that_knows_the_size_of_items_leans_to_counts_that_such_bins_hold() -> None:
+    sizes = Sizes([(1.0, 6)] * 300 + [(5.0, 2)] * 300)  # many small items, or few large ones
+    photo = Known(photo="a", count=6, chain="a", estimate=CountEstimate(photo="a", probs=(1 / 21,) * 21))
+    small, large = (np.array(sizes.joined(photo, volume, 1.0).estimate.probs) for volume in (1.0, 5.0))
+    assert (small.argmax(), large.argmax()) == (6, 2)
+    assert small.sum() == pytest.approx(1)
+    assert small[0] == pytest.approx(large[0], rel=0.2), "an empty bin has no items to have a size"
+    assert sizes.joined(photo, None, 1.0) is photo
+    assert np.allclose(sizes.joined(photo, 1.0, 0.0).estimate.probs, photo.estimate.probs)
+
+
+def test_the_size_of_items_is_read_without_how_many_there_are(tmp_path: Path) -> None:
+    def item(quantity: int, *sides: float) -> dict[str, object]:
+        named = zip(("length", "width", "height"), sides, strict=True)
+        return {"quantity": quantity, **{name: {"unit": "IN", "value": side} for name, side in named}}
+
+    records = {
+        "00001": {"a": item(9, 1, 2, 4), "b": item(1, 2, 2, 8)},
+        "00002": {"a": item(1, 1, 2, 4), "b": item(9, 2, 2, 8), "c": {"quantity": 3, "length": None}},
+        "00003": {"a": item(1, 0, 2, 4)},
+    }
+    with tarfile.open(tmp_path / "metadata.tar.gz", "w:gz") as tar:
+        for name, items in records.items():
+            data = json.dumps({"BIN_FCSKU_DATA": items}).encode()
+            member = tarfile.TarInfo(f"metadata/{name}.json")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    found = volumes(tmp_path / "metadata.tar.gz")
+    assert found == {name: pytest.approx(np.log([8, 32]).mean()) for name in ("00001", "00002")}
