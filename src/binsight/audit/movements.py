@@ -10,8 +10,9 @@ from pathlib import Path
 from binsight.audit.cells import moment_of, moment_reader
 from binsight.audit.mapping import Mapping
 from binsight.audit.run import Movement
+from binsight.audit.scratch import open_scratch, scratch_of
 from binsight.audit.spreadsheets import Row, open_table
-from binsight.errors import BadInput, StorageFailure
+from binsight.errors import BadInput
 from binsight.records import StockRecord
 
 _PAGE = 1000
@@ -24,26 +25,19 @@ def read_movements(path: Path, mapping: Mapping, *, encoding: str | None = None)
     Raises `BadInput` for a row that cannot be read, and names it: with a movement left out, a stale record would pass for
     a fresh one. Movements without a site are of the bins of that name at every site.
     """
-    try:
-        # A nameless database is a file that SQLite makes where TMPDIR says, and deletes however the process ends.
-        with closing(sqlite3.connect("", isolation_level=None)) as connection:
-            connection.executescript(
-                "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;"
-                "CREATE TABLE movements (bin TEXT, at INTEGER, site TEXT);"
-            )
-            _fill(connection, path, mapping, encoding)
-            connection.execute("CREATE INDEX by_bin ON movements (bin, at)")
-            at = moment_reader(mapping)
+    tables = "CREATE TABLE movements (bin TEXT, at INTEGER, site TEXT);"
+    with scratch_of("movements"), closing(open_scratch(tables)) as connection:
+        _fill(connection, path, mapping, encoding)
+        connection.execute("CREATE INDEX by_bin ON movements (bin, at)")
+        at = moment_reader(mapping)
 
-            def movement(record: StockRecord, after: datetime, until: datetime) -> datetime | None:
-                ends = at(after.isoformat()), at(until.isoformat())
-                query = "SELECT min(at) FROM movements WHERE bin = ? AND at > ? AND at <= ? AND site IN ('', ?)"
-                (found,) = connection.execute(query, (record.bin_id, *ends, record.site or "")).fetchone()
-                return None if found is None else moment_of(found)
+        def movement(record: StockRecord, after: datetime, until: datetime) -> datetime | None:
+            ends = at(after.isoformat()), at(until.isoformat())
+            query = "SELECT min(at) FROM movements WHERE bin = ? AND at > ? AND at <= ? AND site IN ('', ?)"
+            (found,) = connection.execute(query, (record.bin_id, *ends, record.site or "")).fetchone()
+            return None if found is None else moment_of(found)
 
-            yield movement
-    except sqlite3.OperationalError as error:
-        raise StorageFailure(f"the scratch file of movements failed ({error}); free space, or set TMPDIR") from None
+        yield movement
 
 
 def _fill(connection: sqlite3.Connection, path: Path, mapping: Mapping, encoding: str | None) -> None:

@@ -1,7 +1,6 @@
 """The photos of an audit, found by name, by the bin's label in them, or counted already: an index on disk.
 
-A million photos' names and estimates do not belong into memory, so they lie in a temporary SQLite file that nobody else
-sees. It is a scratch pad and no ledger: closed, it is gone.
+A million photos' names and estimates do not belong into memory, so they lie in a scratch file that nobody else sees.
 """
 
 import json
@@ -13,7 +12,8 @@ from datetime import datetime
 from itertools import islice
 from pathlib import PurePosixPath
 
-from binsight.errors import BadInput, StorageFailure
+from binsight.audit.scratch import open_scratch, scratch_of
+from binsight.errors import BadInput
 from binsight.records import CountEstimate, CountFailure, StockRecord
 
 _PAGE = 1000
@@ -21,9 +21,6 @@ _SHOWN = 3
 """Of photos that share a name, so many are named."""
 
 _TABLES = """
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-PRAGMA temp_store = FILE;
 CREATE TABLE photos (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, result TEXT, bin TEXT, is_named INTEGER, rival TEXT, taken_at TEXT
 );
@@ -69,13 +66,8 @@ class PhotoIndex:
     @contextmanager
     def opened(cls) -> Iterator["PhotoIndex"]:
         """An empty index, for the time of the block. Raises `StorageFailure` where there is no room for it."""
-        try:
-            # A nameless database is a file that SQLite makes where TMPDIR says, and deletes however the process ends.
-            with closing(sqlite3.connect("", isolation_level=None)) as connection:
-                connection.executescript(_TABLES)
-                yield cls(connection)
-        except sqlite3.OperationalError as error:
-            raise StorageFailure(f"the audit's scratch file failed ({error}); free space, or set TMPDIR") from None
+        with scratch_of("photos"), closing(open_scratch(_TABLES)) as connection:
+            yield cls(connection)
 
     def add_names(self, names: Iterable[str]) -> int:
         """Index photos by their names: whole, without folders, and without ending. How many there are."""

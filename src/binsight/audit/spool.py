@@ -1,20 +1,12 @@
-"""Where the lines of a stock file wait until their bins are whole: a temporary database on disk, so that memory is flat.
+"""Where the lines of a stock file wait until their bins are whole: on disk, so that memory is flat."""
 
-SQLite deletes it when it is closed, or when the process ends however it ends. It lies where SQLITE_TMPDIR or TMPDIR say.
-"""
-
-import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from binsight.errors import StorageFailure
+from binsight.audit.scratch import open_scratch, scratch_of
 
 _TABLES = """
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-PRAGMA temp_store = FILE;
 PRAGMA cache_size = -16384;
 CREATE TABLE lines (
     row INTEGER PRIMARY KEY, site TEXT, bin TEXT, sku TEXT, apart TEXT, quantity INTEGER, photo TEXT, aisle TEXT,
@@ -90,9 +82,8 @@ class Spool:
         self._lines: list[Line] = []
         self._bins: list[Whole] = []
         self.num_problems = 0
-        with _disk():
-            self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-            self._connection.executescript(_TABLES)
+        with scratch_of("stock records"):
+            self._connection = open_scratch(_TABLES)
 
     def close(self) -> None:
         """Delete it all."""
@@ -113,7 +104,7 @@ class Spool:
     def add_problem(self, problem: RowProblem) -> None:
         """Keep a problem."""
         self.num_problems += 1
-        with _disk():
+        with scratch_of("stock records"):
             self._connection.execute(
                 'INSERT INTO problems (row, "column", shown, sentence) VALUES (?, ?, ?, ?)',
                 (problem.row, problem.column, problem.shown, problem.sentence),
@@ -126,7 +117,7 @@ class Spool:
     def drop_lines(self) -> None:
         """Let go of the lines once their bins are whole."""
         self._flush()
-        with _disk():
+        with scratch_of("stock records"):
             self._connection.execute("DROP TABLE lines")
 
     def bins(self) -> Iterator[Whole]:
@@ -142,7 +133,7 @@ class Spool:
         """Take away each photo that two bins or more have."""
         self._flush()
         shared = "SELECT photo FROM bins WHERE photo IS NOT NULL GROUP BY photo HAVING count(*) > 1"
-        with _disk():
+        with scratch_of("stock records"):
             self._connection.execute(f"UPDATE bins SET photo = NULL WHERE photo IN ({shared})")  # noqa: S608
 
     def problems(self) -> Iterator[RowProblem]:
@@ -157,7 +148,7 @@ class Spool:
         return int(next(self._read("SELECT count(*) FROM bins"))[0])
 
     def _flush(self) -> None:
-        with _disk():
+        with scratch_of("stock records"):
             self._connection.executemany(f"INSERT INTO lines VALUES ({_marks(Line)})", self._lines)  # noqa: S608
             self._connection.executemany(f"INSERT INTO bins VALUES ({_marks(Whole)})", self._bins)  # noqa: S608
         self._lines.clear()
@@ -165,19 +156,9 @@ class Spool:
 
     def _read(self, query: str) -> Iterator[tuple[Any, ...]]:
         self._flush()
-        with _disk():
+        with scratch_of("stock records"):
             yield from self._connection.execute(query)
 
 
 def _marks(kind: type[Line] | type[Whole]) -> str:
     return ", ".join("?" * len(kind._fields))
-
-
-@contextmanager
-def _disk() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise StorageFailure(
-            f"the temporary database for stock records failed ({error}); free space, or set TMPDIR to another disk"
-        ) from None
