@@ -18,8 +18,6 @@ from binsight.dataset.fetch import fetch
 from binsight.dataset.selection import Selection
 from binsight.errors import AccessRefused, BadDataset, BadInput, MissingObject, MissingStore, StorageFailure
 
-pytestmark = pytest.mark.xdist_group("s3")
-
 
 def start_fetch(s3: S3Server, folder: Path, *more: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
