@@ -19,6 +19,7 @@ from binsight.settings import settings as binsight_settings
 
 if TYPE_CHECKING:
     from tests.files_together import FilesTogether
+    from tests.sagemaker_runtime import Runtime
 
     from binsight.counting.registry import Registry
 
@@ -77,6 +78,14 @@ def s3(objects: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> I
     with running_s3_server(tmp_path_factory.mktemp("s3")) as server:
         server.put(PUBLIC_BUCKET, objects)
         yield server
+
+
+@pytest.fixture(scope="session")
+def sagemaker(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Runtime"]:
+    from tests.sagemaker_runtime import running_runtime  # needs the extra `serve`
+
+    with running_runtime(tmp_path_factory.mktemp("runtime")) as running:
+        yield running
 
 
 @pytest.fixture
