@@ -18,6 +18,9 @@ from binsight.records import CHAMPION
 from binsight.settings import settings as binsight_settings
 
 if TYPE_CHECKING:
+    from tests.files_together import FilesTogether
+    from tests.sagemaker_runtime import Runtime
+
     from binsight.counting.registry import Registry
 
 # A shell that runs the tests in the background has its children ignore Ctrl-C, and theirs would inherit that.
@@ -25,7 +28,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.ledger_support", "tests.console_fixtures"]
 
-LONGEST = ("test_train.py", "test_tune.py", "test_quantise.py", "test_export.py", "test_suspects.py")
+FIRST = ("test_train.py", "test_tune.py", "test_quantise.py", "test_export.py", "test_suspects.py")
 """Tests that train networks come first: begun at the end, the last one keeps one worker busy for minutes by itself."""
 
 NUM_PHOTOS = 2000
@@ -38,7 +41,15 @@ settings.load_profile("binsight")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    items.sort(key=lambda item: item.path.name not in FIRST)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> "FilesTogether":
+    from tests.files_together import FilesTogether  # needs pytest-xdist
+
+    config.option.loadscopereorder = False  # by number of tests, which says nothing of how long they take
+    return FilesTogether(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -78,6 +89,14 @@ def s3(objects: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> I
     with running_s3_server(tmp_path_factory.mktemp("s3")) as server:
         server.put(PUBLIC_BUCKET, objects)
         yield server
+
+
+@pytest.fixture(scope="session")
+def sagemaker(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Runtime"]:
+    from tests.sagemaker_runtime import running_runtime  # needs the extra `serve`
+
+    with running_runtime(tmp_path_factory.mktemp("runtime")) as running:
+        yield running
 
 
 @pytest.fixture

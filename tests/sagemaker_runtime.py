@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Thread
 
 import httpx
-from tests.s3_server import CREDENTIALS, running_s3_server
+from tests.s3_server import CREDENTIALS, S3Server, running_s3_server
 from tests.service_support import Process, serving
 
 ENDPOINT, BUCKET = "bins", "photos"
@@ -24,18 +24,19 @@ PASSED = ("Content-Type", "Accept", "X-Amzn-SageMaker-Custom-Attributes", "X-Amz
 
 @dataclass(frozen=True)
 class Runtime:
-    """A running service, the runtime in front of it, and the variables that lead boto3 there."""
+    """A running service, the runtime in front of it, the S3 server that it may read, and the variables that lead boto3
+    there."""
 
     served: Process
+    s3: S3Server
     environment: Mapping[str, str]
 
 
 @contextmanager
-def running_runtime(folder: Path, objects: Mapping[str, bytes]) -> Iterator[Runtime]:
-    """The service as the endpoint `ENDPOINT`; it may read these objects from `BUCKET` on a real S3 server."""
+def running_runtime(folder: Path) -> Iterator[Runtime]:
+    """The service as the endpoint `ENDPOINT`; it may read what lies in `BUCKET` on a real S3 server."""
     with ExitStack() as stack:
         s3 = stack.enter_context(running_s3_server(folder))
-        s3.put(BUCKET, objects)
         env = {
             "BINSIGHT_ENDPOINT_URL": s3.endpoint_url,
             "BINSIGHT_ALLOWED_LINKS": json.dumps([f"s3://{BUCKET}/"]),
@@ -46,6 +47,7 @@ def running_runtime(folder: Path, objects: Mapping[str, bytes]) -> Iterator[Runt
         address = f"http://127.0.0.1:{server.server_port}"
         yield Runtime(
             served,
+            s3,
             {"AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": address, "AWS_DEFAULT_REGION": "us-east-1", **CREDENTIALS},
         )
 

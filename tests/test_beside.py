@@ -32,12 +32,13 @@ def file(dataset: Dataset, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def recipe(file: Path) -> Recipe:
-    return load_recipe(file)
+    return load_recipe(file, ["training.epochs=1"])
 
 
 @pytest.fixture
 def also_widths(file: Path) -> Recipe:
-    return load_recipe(file, ["model.auxiliary=['original_width']", "training.auxiliary_weight=1"])
+    learnt = ["model.auxiliary=['original_width']", "training.auxiliary_weight=1"]
+    return load_recipe(file, [*learnt, "training.epochs=1"])
 
 
 def test_what_is_learnt_beside_the_count_teaches_the_network_and_is_not_asked_for(

@@ -32,7 +32,6 @@ from binsight.storage.ledger import Leases, People, TaskRows
 from binsight.storage.ledger.tables import tasks
 from binsight.storage.ledger.tasks import CountRow
 
-pytestmark = pytest.mark.xdist_group("browser")
 AISLE = "/walk?site=DC1&aisle=B"
 
 

@@ -13,8 +13,6 @@ from binsight.dataset.fetch import FetchSummary, fetch
 from binsight.dataset.selection import Selection, counts_of, ids_of
 from binsight.errors import BadInput, MissingObject
 
-pytestmark = pytest.mark.xdist_group("s3")
-
 
 def photos_in(objects: dict[str, bytes]) -> list[str]:
     return sorted(Path(name).stem for name in objects if name.startswith("bin-images/"))

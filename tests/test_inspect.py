@@ -22,8 +22,6 @@ from binsight.dataset.intake import read_source
 from binsight.dataset.scan import Scan, Unreadable, scan_photo, scan_photos
 from binsight.imaging import Limits
 
-pytestmark = pytest.mark.xdist_group("inspect")  # one worker makes the report once
-
 COMMAND = (
     sys.executable,
     "-c",

@@ -7,14 +7,13 @@ import math
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.sagemaker_runtime import BUCKET, ENDPOINT, Runtime, running_runtime
+from tests.sagemaker_runtime import BUCKET, ENDPOINT, Runtime
 
 from binsight.counting import Counter, default_bundle
 from binsight.imaging.drawn import drawn_photo
@@ -29,9 +28,9 @@ CONTEXT = SimpleNamespace(aws_request_id="8a1c-lambda")
 
 
 @pytest.fixture(scope="module")
-def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    with running_runtime(tmp_path_factory.mktemp("runtime"), {"drawn.jpg": PHOTO}) as running:
-        yield running
+def runtime(sagemaker: Runtime) -> Runtime:
+    sagemaker.s3.put(BUCKET, {"drawn.jpg": PHOTO})
+    return sagemaker
 
 
 @pytest.fixture(params=["sagemaker", "url"])

@@ -17,8 +17,6 @@ from binsight.storage.objects import Objects, open_store, read_bytes, upload_fol
 
 LARGE = bytes(range(256)) * 4000
 
-pytestmark = pytest.mark.xdist_group("s3")
-
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:

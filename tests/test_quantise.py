@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import Counter as Tally
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from binsight.decision.calibrate import fit_temperature, temper
 from binsight.decision.scores import score
 from binsight.errors import GateFailed
 from binsight.imaging import images_BCHW
+from binsight.model import export as export_module
 from binsight.model import quantise as quantise_module
 from binsight.model.export import certify_val, export, export_onnx
 from binsight.model.pixels import cached_pixels
@@ -109,7 +110,20 @@ def whole(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def said(run: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def written(run: Run, whole: Bundle) -> Callable[..., None]:
+    """Takes the place of `export_onnx`, which takes long, once the run's network was written for the whole bundle."""
+
+    def copy_onnx(network: nn.Module, path: Path, *, size: int) -> None:
+        images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+        with torch.inference_mode():
+            assert torch.equal(network(images), run.load_network()(images))
+        shutil.copyfile(whole.model_path, path)
+
+    return copy_onnx
+
+
+@pytest.fixture(scope="module")
+def said(run: Run, written: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the command says of the small bundle that it made."""
     args = [
         "export",
@@ -122,6 +136,7 @@ def said(run: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantise_module, "MAX_EXACT_LOST", 0.05)  # of sixty photos a single answer is 1.7 points
         patch.setattr(quantise_module, "MAX_NLL_LOST", 0.05)
+        patch.setattr(export_module, "export_onnx", written)
         result = CliRunner().invoke(cli, args)
     assert result.exit_code == 0, result.output
     line: dict[str, Any] = json.loads(result.stdout)
@@ -203,8 +218,9 @@ def test_what_runs_is_the_graph_of_the_whole_weights(
     assert operators(small) == operators(whole)
 
 
-@pytest.mark.slow
-def test_wrecked_weights_are_not_published(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrecked_weights_are_not_published(
+    run: Run, written: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     honest = quantise_module.quantise
 
     def with_wrong_scales(weight: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
@@ -212,6 +228,7 @@ def test_wrecked_weights_are_not_published(run: Run, tmp_path: Path, monkeypatch
         return values, np.roll(scales, 1)
 
     monkeypatch.setattr(quantise_module, "quantise", with_wrong_scales)
+    monkeypatch.setattr(export_module, "export_onnx", written)
     with pytest.raises(GateFailed, match=r"stored as int8 must lose less .* take --weights fp16 or --weights fp32"):
         export(run, tmp_path / "bundle", weights="int8")
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ import boto3
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
-from tests.sagemaker_runtime import BUCKET, ENDPOINT, running_runtime
+from tests.sagemaker_runtime import BUCKET, ENDPOINT, Runtime
 
 from binsight.counting import Counter, default_bundle
 
@@ -26,13 +26,10 @@ def expected(photos: list[bytes]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def runtime(tmp_path_factory: pytest.TempPathFactory, photos: list[bytes]) -> Iterator[Any]:
-    objects = {f"{place}.jpg": photo for place, photo in enumerate(photos)}
-    with (
-        running_runtime(tmp_path_factory.mktemp("runtime"), objects) as running,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in running.environment.items():
+def runtime(sagemaker: Runtime, photos: list[bytes]) -> Iterator[Any]:
+    sagemaker.s3.put(BUCKET, {f"{place}.jpg": photo for place, photo in enumerate(photos)})
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in sagemaker.environment.items():
             patch.setenv(name, value)
         yield boto3.client("sagemaker-runtime")
 

@@ -2,10 +2,10 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.dataset_support import real_dataset
+from tests.forked import Forked
 from tests.train_support import RECIPE
 
 from binsight.dataset.manifest import Dataset
@@ -45,15 +46,30 @@ def recipe(file: Path) -> Recipe:
     return load_recipe(file)
 
 
+@pytest.fixture(scope="module")
+def said() -> list[str]:
+    """What the training of `whole` said."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def whole(dataset: Dataset, said: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The run of the recipe from its beginning to its end."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "tiny.toml").write_text(RECIPE.format(dataset=dataset.folder))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BINSIGHT_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+        settings.cache_clear()
+        return train(load_recipe(folder / "tiny.toml"), folder / "run", say=said.append)
+
+
 def metrics(folder: Path) -> list[dict[str, str]]:
     with (folder / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def test_a_run_folder_holds_all_that_it_promises(recipe: Recipe, tmp_path: Path) -> None:
-    said: list[str] = []
-    run = train(recipe, tmp_path / "run", say=said.append)
-    found = {path.name for path in run.folder.iterdir()}
+def test_a_run_folder_holds_all_that_it_promises(whole: Run, said: list[str], recipe: Recipe) -> None:
+    found = {path.name for path in whole.folder.iterdir()}
     assert {
         "recipe.toml",
         "environment.json",
@@ -64,29 +80,27 @@ def test_a_run_folder_holds_all_that_it_promises(recipe: Recipe, tmp_path: Path)
         "last.safetensors",
     } <= found
     assert not [name for name in found if name.endswith(".part")]
-    rows = metrics(run.folder)
+    rows = metrics(whole.folder)
     assert [row["epoch"] for row in rows] == ["1", "2"]
-    environment = run.environment()
+    environment = whole.environment()
     assert environment["dataset"]["sha256"] == Dataset.open(recipe.data.dataset).digest
     assert "torch" in environment["packages"]
     assert [line for line in said if line.startswith("epoch 2/2")]
-    assert run.recipe == recipe
+    assert whole.recipe == recipe
 
 
-def test_the_run_answers_as_its_metrics_say(recipe: Recipe, dataset: Dataset, tmp_path: Path) -> None:
+def test_the_run_answers_as_its_metrics_say(whole: Run, dataset: Dataset) -> None:
     """The best weights, opened again, score on val what the best row says."""
-    run = train(recipe, tmp_path / "run")
     photos = dataset.select("val")
-    scores = score(run.predict(dataset, photos), np.array([photo.count for photo in photos]))
-    best = min(metrics(run.folder), key=lambda row: float(row["val_rps"]))
+    scores = score(whole.predict(dataset, photos), np.array([photo.count for photo in photos]))
+    best = min(metrics(whole.folder), key=lambda row: float(row["val_rps"]))
     assert scores.rps == pytest.approx(float(best["val_rps"]), abs=1e-4)
     assert scores.exact == pytest.approx(float(best["val_exact"]))
 
 
 def test_a_stopped_run_goes_on_to_the_very_same_weights(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Run, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train(recipe, tmp_path / "whole")
     pause = Trainer._pause
 
     def stop_after_second_epochs_third_batch(self: Trainer) -> None:
@@ -112,34 +126,31 @@ def same_weights(one: Run, other: Run) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_run_goes_on_to_the_very_same_weights(file: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_a_killed_run_goes_on_to_the_very_same_weights(
+    whole: Run, file: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     override = "training.checkpoint_minutes=0.00001"  # a checkpoint after every batch
-    command = [sys.executable, "-m", "binsight", "train", str(file), override, "--out", str(tmp_path / "parts")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    checkpoint = tmp_path / "parts" / "checkpoint.pt"
-    deadline = time.monotonic() + 120
-    while not checkpoint.is_file() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130), errors
+    command = ["train", file, override, "--out", tmp_path / "parts"]
+    killed = Forked(*command, folder=tmp_path / "killed")
+    killed.wait_for(tmp_path / "parts" / "checkpoint.pt")
+    killed.send_signal(number)
+    assert killed.end() == (-signal.SIGKILL if number == signal.SIGKILL else 130), killed.stderr
     assert not (tmp_path / "parts" / "metrics.csv").is_file(), "it was killed too late to mean anything"
-    subprocess.run(command, check=True, capture_output=True)
-    whole = train(load_recipe(file, [override]), tmp_path / "whole")
+    again = Forked(*command, folder=tmp_path / "again")
+    assert again.end() == 0, again.stderr
     assert same_weights(whole, Run.open(tmp_path / "parts"))
 
 
-def test_a_finished_run_is_left_as_it_is(recipe: Recipe, tmp_path: Path) -> None:
-    run = train(recipe, tmp_path / "run")
-    before = (run.folder / "last.safetensors").stat().st_mtime_ns
-    train(recipe, tmp_path / "run")
-    assert (run.folder / "last.safetensors").stat().st_mtime_ns == before
+def test_a_finished_run_is_left_as_it_is(whole: Run, recipe: Recipe, tmp_path: Path) -> None:
+    run = shutil.copytree(whole.folder, tmp_path / "run")
+    before = (run / "last.safetensors").stat().st_mtime_ns
+    train(recipe, run)
+    assert (run / "last.safetensors").stat().st_mtime_ns == before
 
 
-def test_a_folder_with_a_run_of_another_recipe_is_not_touched(recipe: Recipe, file: Path, tmp_path: Path) -> None:
-    train(recipe, tmp_path / "run")
+def test_a_folder_with_a_run_of_another_recipe_is_not_touched(whole: Run, file: Path) -> None:
     with pytest.raises(BadRecipe, match="another recipe"):
-        train(load_recipe(file, ["seed=4"]), tmp_path / "run")
+        train(load_recipe(file, ["seed=4"]), whole.folder)
 
 
 def test_two_processes_train_one_network(file: Path, tmp_path: Path) -> None:
@@ -157,12 +168,11 @@ def test_every_way_to_train_goes_through(file: Path, tmp_path: Path, option: str
     assert (run.folder / "best.safetensors").is_file()
 
 
-def test_training_goes_on_from_an_earlier_runs_whole_network(recipe: Recipe, file: Path, tmp_path: Path) -> None:
+def test_training_goes_on_from_an_earlier_runs_whole_network(whole: Run, file: Path, tmp_path: Path) -> None:
     """Head included, and only where the network is the same."""
-    first = train(recipe, tmp_path / "first")
-    weights = f"model.weights=run:{first.folder}"
+    weights = f"model.weights=run:{whole.folder}"
     network = build_network(load_recipe(file, [weights]).model)
-    saved = load_file(first.folder / "best.safetensors")
+    saved = load_file(whole.folder / "best.safetensors")
     assert all(torch.equal(value, saved[name]) for name, value in network.state_dict().items())
     with pytest.raises(BadRecipe, match="do not fit the network"):
         train(load_recipe(file, [weights, "model.max_count=9"]), tmp_path / "second")
@@ -223,30 +233,17 @@ def test_a_photo_that_vanished_from_the_dataset_is_named(abid: Path, tmp_path: P
         train(load_recipe(file, [f"data.dataset={made.folder}", "training.batch_size=4"]), tmp_path / "run")
 
 
-FULL_DISK = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-import signal
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from binsight.cli import main
-main()
-"""
-
-
 @pytest.mark.parametrize("minutes", [2, 0.00001], ids=["weights", "checkpoint"])
 def test_a_full_disk_ends_the_run_in_a_sentence_and_leaves_no_half_file(
-    file: Path, recipe: Recipe, tmp_path: Path, minutes: float
+    file: Path, whole: Run, tmp_path: Path, minutes: float
 ) -> None:
-    """No file may grow beyond 200 kB: neither weights nor a checkpoint after the first batch can be written."""
-    train(recipe, tmp_path / "warm")  # the pixel cache is there already
+    """No file may grow beyond 200 kB: neither weights nor a checkpoint after the first batch can be written.
+
+    The pixel cache is there already, of the whole run.
+    """
     out, override = tmp_path / "run", f"training.checkpoint_minutes={minutes}"
-    ended = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, "train", str(file), override, "--out", str(out)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 1
+    ended = Forked("train", file, override, "--out", out, folder=tmp_path, most_file_bytes=200_000)
+    assert ended.end() == 1
     assert "could not be written" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not list(out.glob("*.part")) + list(out.glob(".*.part"))

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from optuna.trial import TrialState
 from tests.dataset_support import real_dataset
+from tests.forked import Forked
 
 from binsight.cli import cli
 from binsight.dataset.manifest import Dataset
@@ -170,16 +171,14 @@ def test_several_workers_share_one_study(
     file: Path, tmp_path: Path, database: str, request: pytest.FixtureRequest
 ) -> None:
     url = sqlite(tmp_path / "shared") if database == "sqlite" else request.getfixturevalue("postgres")
-    command = [sys.executable, "-m", "binsight", "tune", str(file), "search.trials=6", "--study", url, "--json"]
     workers = [
-        subprocess.Popen(
-            [*command, "--out", str(tmp_path / name)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        Forked("tune", file, "search.trials=6", "--study", url, "--json", "--out", tmp_path / name, folder=folder)
         for name in ("one", "two")
+        for folder in [tmp_path / f"said by {name}"]
     ]
-    ended = [(*worker.communicate(timeout=300), worker.returncode) for worker in workers]
-    assert [code for *_, code in ended] == [0, 0], ended
-    rows = [{json.loads(line)["trial"] for line in out.splitlines()} for out, *_ in ended]
+    for worker in workers:
+        assert worker.end() == 0, worker.stderr
+    rows = [{json.loads(line)["trial"] for line in worker.stdout.splitlines()} for worker in workers]
     assert rows[0] == rows[1], "each worker reports the trials of both"
     assert 6 <= len(rows[0]) <= 7  # both may begin the last one wanted
     runs = [{path.name for path in (tmp_path / name / "trials").iterdir()} for name in ("one", "two")]

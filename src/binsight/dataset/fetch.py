@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
+from binsight.dataset.event_loop import new_loop
 from binsight.dataset.fetch_folder import MISSING_NAME, PHOTOS, RECORDS, FetchFolder
 from binsight.dataset.selection import Selection
 from binsight.dataset.sources import Source, Wanted, open_abid, open_source
@@ -19,11 +20,6 @@ from binsight.errors import AccessRefused, BadInput, MissingObject, MissingStore
 from binsight.progress import progress_bar
 from binsight.records import BinRecord
 from binsight.settings import settings
-
-try:
-    from uvloop import new_event_loop
-except ImportError:
-    from asyncio import new_event_loop  # type: ignore[assignment]
 
 _REFUSALS = 100  # so many objects refused and none read: it is the store that refuses, not single objects
 
@@ -73,8 +69,7 @@ def fetch(
         selection = Selection()
     if "://" not in source and source != "abid" and folder.resolve().is_relative_to(Path(source).resolve()):
         raise BadInput(f"{folder} lies in the source {source}; fetch into a folder outside it")
-    # uvloop hands an answer over in half the time: a fifth more objects a second. It is not made for Windows.
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         summary = runner.run(_fetch(source, folder, selection, endpoint_url, anonymous, jobs, verify))
     summary.seconds = round(time.monotonic() - started, 3)
     return summary
