@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from binsight.decision.certificate import Certificate
-from binsight.decision.confirm import confirm
+from binsight.decision.confirm import broken_bands
 from binsight.decision.decide import band_for
 from binsight.decision.measures import fold
 from binsight.decision.paired import paired
@@ -71,10 +71,8 @@ def _measured(asked: Asked, scores: Scores, photos: Photos, alpha: float) -> Mea
     certificate = asked.certificate
     broken: tuple[str, ...] = ()
     if certificate is not None:
-        checked = confirm(certificate, asked.probs_BK, photos.counts_B, photos.groups)
-        broken = tuple(
-            f"{check.certified.name} at {check.certified.alpha:g}" for check in checked if check.finding == "broken"
-        )
+        found = broken_bands(certificate, asked.probs_BK, photos.counts_B, photos.groups)
+        broken = tuple(f"{band.name} at {band.alpha:g}" for band in found)
     return Measured(
         scores=scores,
         coverage=None if certificate is None else coverage(certificate, asked.probs_BK, photos.counts_B, alpha),
