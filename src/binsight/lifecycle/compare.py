@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from binsight import __version__
-from binsight.counting.bundle import CERTIFICATE_NAME, SPEC_NAME, Bundle
+from binsight.counting.bundle import CERTIFICATE_NAME, SPEC_NAME, UNKNOWN, Bundle
 from binsight.counting.counter import Counter
 from binsight.dataset.manifest import Dataset
 from binsight.decision.certificate import Certificate, read_certificate
@@ -144,14 +144,23 @@ def _training(
 
 def _missing(challenger: Bundle, given: Sequence[str], needed: Sequence[str]) -> str:
     """What is not known of the training, as a clause."""
-    own = challenger.spec.lineage.get("dataset_sha256")
+    lineage = challenger.spec.lineage
+    own = lineage.get("dataset_sha256")
     if not isinstance(own, str) or not own:
         return "its bundle names no dataset; export it again from its run"
-    for digest in dict.fromkeys((own, *needed)):
+    earlier = lineage.get("learned_from")
+    if earlier is None and str(lineage.get("first_weights", "")).startswith("run:") and not needed:
+        return (
+            "its bundle does not say what the run that it began with was trained on; export it again from its run"
+        )
+    if UNKNOWN in (earlier or ()):
+        return "it began with weights, or has teachers, whose dataset was not known when it was exported"
+    for digest in dict.fromkeys((own, *(earlier or ()), *needed)):
         if digest not in given:
-            which = "it was trained on" if digest == own else "the weights that it began with were trained on"
-            have = ", ".join(f"{one[:12]}…" for one in given) or "none was given"
-            return f"{which} the dataset {digest[:12]}… ({have}); name its folder with --training"
+            what = "it was trained on" if digest == own else "what it began with, or a teacher, was trained on"
+            have = ", ".join(f"{one[:12]}…" for one in given)
+            beside = f", which is not {have}" if given else ""
+            return f"{what} the dataset {digest[:12]}…{beside}; name its folder with --training"
     return ""
 
 
