@@ -99,7 +99,7 @@ def _with_figures(
     counters = [Counter.load(bundle.folder) for bundle in bundles]
     for counter in counters:
         counter.check_golden()
-    said = ask_both(counters[0], counters[1], promotion_set)
+    *said, times_slower = ask_both(counters[0], counters[1], promotion_set)
     answers.champion_BK, answers.challenger_BK = said[0].probs_BK, said[1].probs_BK
     theirs, ours = (
         Asked(probs_BK=one.probs_BK, certificate=_certificate(bundle), ms_per_photo=one.ms_per_photo)
@@ -112,7 +112,9 @@ def _with_figures(
         brightness_B=np.array([one.brightness for one in seen]),
         side_B=np.array([min(photo.width, photo.height) for photo in photos], dtype=np.int64),
     )
-    return replace(comparison, figures=figures_of(theirs, ours, known, alpha=policy.certified_alpha))
+    return replace(
+        comparison, figures=figures_of(theirs, ours, known, alpha=policy.certified_alpha, times_slower=times_slower)
+    )
 
 
 def _training(

@@ -53,8 +53,8 @@ def write_model_tar(bundle: Bundle, path: Path) -> ModelTar:
             with source.open("rb") as content:
                 tar.addfile(entry, content)
     digest = md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
+    with path.open("rb") as written:
+        while chunk := written.read(1 << 20):
             digest.update(chunk)
     return ModelTar(
         path=path,
