@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from binsight.decision.certificate import Band, BandCertificate, Certificate
+from binsight.decision.certificate import Band, BandCertificate, Certificate, binomial_tail
 from binsight.decision.certify import coverage_of, in_band, one_a_chain, upper_bounds
 from binsight.decision.resample import CONFIDENCE, Interval
-from binsight.decision.scores import checked_counts, checked_probs
+from binsight.decision.scores import Floats, Ints, checked_counts, checked_probs
 
 Finding = Literal["confirmed", "not contradicted", "broken", "not tried"]
 
@@ -72,22 +72,53 @@ def confirm(
     for certified in certificate.certified:
         assert certified.threshold is not None
         band = Band(certified.low, certified.high)
-        drawn = one_a_chain(probs, counts, groups, band, seed=certificate.seed)
-        num_accepted = int((probs[drawn.photo_W, drawn.recorded_W] >= certified.threshold).sum())
+        num_wrong, num_accepted = _tried(certified, probs, counts, groups, seed=certificate.seed)
         coverage, interval = coverage_of(certified.threshold, probs, counts, groups, band)
         checks.append(
             BandCheck(
                 certified=certified,
-                num_wrong=len(drawn),
+                num_wrong=num_wrong,
                 num_accepted=num_accepted,
-                false_accepts=num_accepted / len(drawn) if len(drawn) else None,
-                false_accepts_interval=binomial_interval(num_accepted, len(drawn)),
+                false_accepts=num_accepted / num_wrong if num_wrong else None,
+                false_accepts_interval=binomial_interval(num_accepted, num_wrong),
                 num_right=int(in_band(counts, band).sum()),
                 coverage=coverage,
                 coverage_interval=interval,
             )
         )
     return tuple(checks)
+
+
+def broken_bands(
+    certificate: Certificate,
+    probs_BK: Floats,
+    counts_B: Ints,
+    groups: Sequence[str],
+    *,
+    alpha: float,
+    level: float,
+) -> tuple[BandCertificate, ...]:
+    """The bands certified at `alpha` whose bound these photos show not to hold.
+
+    If all hold, any is found broken with a probability of at most `level`, which the bands share (Bonferroni).
+    """
+    certified = [band for band in certificate.certified if band.alpha == alpha]
+
+    def is_broken(band: BandCertificate) -> bool:
+        num_wrong, num_accepted = _tried(band, probs_BK, counts_B, groups, seed=certificate.seed)
+        p = 1 - binomial_tail(num_accepted - 1, num_wrong, alpha) if num_accepted else 1.0
+        return p <= level / len(certified)
+
+    return tuple(band for band in certified if is_broken(band))
+
+
+def _tried(
+    certified: BandCertificate, probs_BK: Floats, counts_B: Ints, groups: Sequence[str], *, seed: int
+) -> tuple[int, int]:
+    """How many wrong records the band has, one a chain, and how many of them its threshold accepts."""
+    drawn = one_a_chain(probs_BK, counts_B, groups, Band(certified.low, certified.high), seed=seed)
+    accepted_W = probs_BK[drawn.photo_W, drawn.recorded_W] >= (certified.threshold or 1.0)
+    return len(drawn), int(accepted_W.sum())
 
 
 def binomial_interval(num_accepted: int, num_cases: int) -> Interval:
