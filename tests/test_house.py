@@ -23,7 +23,7 @@ SOURCE = Path(binsight.__file__).parent
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli"}),
-    frozenset({"console"}),
+    frozenset({"console", "lifecycle"}),
     frozenset({"service", "audit"}),
     frozenset({"model"}),
     frozenset({"counting", "decision", "dataset"}),
