@@ -120,6 +120,7 @@ class Trainer:
             photos.is_natural,
             photos.auxiliary_NA(recipe.model.auxiliary),
             taught_NK(folder),
+            photos.weights,
         )
         torch.manual_seed(recipe.seed)
         network: nn.Module = build_network(recipe.model)

@@ -14,7 +14,10 @@ from binsight.storage.ledger.models import AliasMove, Models, ModelVersion, Poin
 from binsight.storage.ledger.people import ADMIN, APPROVER, COUNTER, ROLES, People, Sessions, User
 from binsight.storage.ledger.policies import Policies, PolicyRow
 from binsight.storage.ledger.proof import prove
+from binsight.storage.ledger.retrainings import Retraining, Retrainings
 from binsight.storage.ledger.tasks import CountRow, Detail, NewTask, Task, TaskRows
+from binsight.storage.ledger.trusted import TrustedCount, TrustedCounts
+from binsight.storage.ledger.turns import Marks, Turn, Turns
 
 __all__ = [
     "ADMIN",
@@ -46,6 +49,7 @@ __all__ = [
     "Lease",
     "Leases",
     "Ledger",
+    "Marks",
     "ModelVersion",
     "Models",
     "NewTask",
@@ -54,9 +58,15 @@ __all__ = [
     "Policies",
     "PolicyRow",
     "Proof",
+    "Retraining",
+    "Retrainings",
     "Sessions",
     "Task",
     "TaskRows",
+    "TrustedCount",
+    "TrustedCounts",
+    "Turn",
+    "Turns",
     "User",
     "prove",
 ]
