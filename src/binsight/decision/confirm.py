@@ -14,7 +14,7 @@ import numpy.typing as npt
 from binsight.decision.certificate import Band, BandCertificate, Certificate
 from binsight.decision.certify import coverage_of, in_band, one_a_chain, upper_bounds
 from binsight.decision.resample import CONFIDENCE, Interval
-from binsight.decision.scores import checked_counts, checked_probs
+from binsight.decision.scores import Floats, Ints, checked_counts, checked_probs
 
 Finding = Literal["confirmed", "not contradicted", "broken", "not tried"]
 
@@ -72,22 +72,48 @@ def confirm(
     for certified in certificate.certified:
         assert certified.threshold is not None
         band = Band(certified.low, certified.high)
-        drawn = one_a_chain(probs, counts, groups, band, seed=certificate.seed)
-        num_accepted = int((probs[drawn.photo_W, drawn.recorded_W] >= certified.threshold).sum())
+        num_wrong, num_accepted = _tried(certified, probs, counts, groups, seed=certificate.seed)
         coverage, interval = coverage_of(certified.threshold, probs, counts, groups, band)
         checks.append(
             BandCheck(
                 certified=certified,
-                num_wrong=len(drawn),
+                num_wrong=num_wrong,
                 num_accepted=num_accepted,
-                false_accepts=num_accepted / len(drawn) if len(drawn) else None,
-                false_accepts_interval=binomial_interval(num_accepted, len(drawn)),
+                false_accepts=num_accepted / num_wrong if num_wrong else None,
+                false_accepts_interval=binomial_interval(num_accepted, num_wrong),
                 num_right=int(in_band(counts, band).sum()),
                 coverage=coverage,
                 coverage_interval=interval,
             )
         )
     return tuple(checks)
+
+
+def broken_bands(
+    certificate: Certificate, probs_BK: Floats, counts_B: Ints, groups: Sequence[str]
+) -> tuple[BandCertificate, ...]:
+    """The certified bands whose bound these photos show not to hold: those that `confirm` finds broken."""
+    return tuple(
+        certified
+        for certified in certificate.certified
+        if _false_accepts(certified, certificate, probs_BK, counts_B, groups).low > certified.alpha
+    )
+
+
+def _false_accepts(
+    certified: BandCertificate, certificate: Certificate, probs_BK: Floats, counts_B: Ints, groups: Sequence[str]
+) -> Interval:
+    num_wrong, num_accepted = _tried(certified, probs_BK, counts_B, groups, seed=certificate.seed)
+    return binomial_interval(num_accepted, num_wrong)
+
+
+def _tried(
+    certified: BandCertificate, probs_BK: Floats, counts_B: Ints, groups: Sequence[str], *, seed: int
+) -> tuple[int, int]:
+    """How many wrong records the band has, one a chain, and how many of them its threshold accepts."""
+    drawn = one_a_chain(probs_BK, counts_B, groups, Band(certified.low, certified.high), seed=seed)
+    accepted_W = probs_BK[drawn.photo_W, drawn.recorded_W] >= (certified.threshold or 1.0)
+    return len(drawn), int(accepted_W.sum())
 
 
 def binomial_interval(num_accepted: int, num_cases: int) -> Interval:

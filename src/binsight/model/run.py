@@ -17,7 +17,6 @@ import csv
 import json
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -36,6 +35,7 @@ from binsight import __version__
 from binsight.dataset.manifest import Dataset, LabelledPhoto
 from binsight.errors import BadRecipe, MissingObject
 from binsight.imaging import Preprocessing, images_BCHW
+from binsight.model.code import git_hash
 from binsight.model.health import EpochMetrics
 from binsight.model.network import FlipAverage, build_network
 from binsight.model.pixels import cached_pixels
@@ -138,22 +138,7 @@ def describe_environment(dataset: Dataset) -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
-        "git": _git_hash(),
+        "git": git_hash(),
         "dataset": {"folder": dataset.folder.name, "sha256": dataset.digest},
         "packages": dict(sorted((d.metadata["Name"], d.version) for d in distributions())),
     }
-
-
-def _git_hash() -> str | None:
-    """Hash of the checkout that this code runs from, with `+changes` where it differs; None outside of one."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        head = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "."], capture_output=True, text=True, check=True
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head + ("+changes" if changed.strip() else "")

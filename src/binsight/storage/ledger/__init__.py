@@ -13,6 +13,7 @@ from binsight.storage.ledger.leases import BIN, PHOTO, Lease, Leases
 from binsight.storage.ledger.models import AliasMove, Models, ModelVersion, Pointed
 from binsight.storage.ledger.people import ADMIN, APPROVER, COUNTER, ROLES, People, Sessions, User
 from binsight.storage.ledger.policies import Policies, PolicyRow
+from binsight.storage.ledger.promotions import DecisionRow, FrozenSet, Promotions
 from binsight.storage.ledger.proof import prove
 from binsight.storage.ledger.retrainings import Retraining, Retrainings
 from binsight.storage.ledger.tasks import CountRow, Detail, NewTask, Task, TaskRows
@@ -40,11 +41,13 @@ __all__ = [
     "CountRow",
     "Counted",
     "Counts",
+    "DecisionRow",
     "Detail",
     "Entry",
     "Evidence",
     "Follows",
     "FoundBy",
+    "FrozenSet",
     "Journal",
     "Lease",
     "Leases",
@@ -57,6 +60,7 @@ __all__ = [
     "Pointed",
     "Policies",
     "PolicyRow",
+    "Promotions",
     "Proof",
     "Retraining",
     "Retrainings",

@@ -1,7 +1,7 @@
 """Versions of models, and the aliases that point at them: changed by compare-and-swap alone, each move a row for good."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,18 +10,32 @@ import sqlalchemy as sa
 
 from binsight.errors import ChangedMeanwhile, MissingObject
 from binsight.storage.ledger.database import Ledger, inserted
+from binsight.storage.ledger.lineage import columns_of, parent_of
 from binsight.storage.ledger.tables import alias_moves, aliases, model_versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelVersion:
-    """A registered bundle. `registered_at` is UTC in ISO 8601; `lineage` is the bundle's own."""
+    """A registered bundle. Moments are UTC in ISO 8601; `lineage` is the bundle's own.
+
+    The dataset, the recipe, the weights, the commit and the version of the code are columns of their own where the bundle
+    names them; `parent` is the registered version whose weights it began with. `removed_at` says that the bundle's files
+    were removed and by whom; the row stays.
+    """
 
     version: str
     name: str
     registered_at: str
     registered_by: str
     lineage: Mapping[str, Any]
+    dataset_sha256: str | None = None
+    recipe_sha256: str | None = None
+    weights_sha256: str | None = None
+    git: str | None = None
+    code: str | None = None
+    parent: str | None = None
+    removed_at: str | None = None
+    removed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,21 +78,42 @@ class Models:
         self._ledger.close()
 
     def add(self, version: str, *, name: str, lineage: Mapping[str, Any], by: str) -> ModelVersion:
-        """Register a version; one that is there stays as it is, since versions are named by content."""
-        row = {
+        """Register a version; one that is there stays as it is, since versions are named by content.
+
+        One whose files were removed has them again.
+        """
+        row: dict[str, str | None] = {
             "version": version,
             "name": name,
             "registered_at": _now(),
             "registered_by": by,
             "lineage": json.dumps(lineage, sort_keys=True),
         }
+        table = model_versions
+        query = sa.select(table).where(table.c.version == version)
         with self._ledger.writing() as connection:
-            found = connection.execute(sa.select(model_versions).where(model_versions.c.version == version)).first()
-            if found is None:
-                inserted(connection, sa.insert(model_versions).values(row))  # or somebody else did at this moment
-                query = sa.select(model_versions).where(model_versions.c.version == version)
-                found = connection.execute(query).one()
-            return _version(found)
+            if connection.execute(query).first() is None:
+                known = connection.execute(sa.select(table.c.version, table.c.weights_sha256))
+                weights = {one.version: one.weights_sha256 for one in known}
+                row |= columns_of(lineage) | {"parent": parent_of(version, lineage, weights)}
+                inserted(connection, sa.insert(table).values(row))  # or somebody else did at this moment
+            removed = (table.c.version == version) & table.c.removed_at.is_not(None)
+            connection.execute(sa.update(table).where(removed).values(removed_at=None, removed_by=None))
+            return _version(connection.execute(query).one())
+
+    def remove(self, version: str, *, kept: Callable[[sa.Connection, str], str], by: str) -> str:
+        """Mark a version as one whose files are removed, unless `kept` gives a reason why not; that reason, or "".
+
+        No alias can be moved to it from then on: the reason is asked for, and the mark made, while no such move goes on.
+        """
+        with self._ledger.writing() as connection:
+            _held(connection, version)
+            if reason := kept(connection, version):
+                return reason
+            values = {"removed_at": _now(), "removed_by": by}
+            unmarked = (model_versions.c.version == version) & model_versions.c.removed_at.is_(None)
+            connection.execute(sa.update(model_versions).where(unmarked).values(values))
+        return ""
 
     def versions(self) -> list[ModelVersion]:
         """All versions, the newest first."""
@@ -103,12 +138,16 @@ class Models:
         """Point an alias at a version, if it still points where it was `seen` to (None: nowhere).
 
         The move and its row are one transaction. Raises `ChangedMeanwhile` where the alias was moved since, and
-        `MissingObject` for a version that is not registered.
+        `MissingObject` for a version that is not registered, or whose files were removed.
         """
         with self._ledger.writing() as connection:
-            query = sa.select(model_versions.c.version).where(model_versions.c.version == to)
-            if connection.execute(query).first() is None:
+            found = _held(connection, to)
+            if found is None:
                 raise MissingObject(f"there is no model {to}; register it, or see binsight models list")
+            if found.removed_at is not None:
+                raise MissingObject(
+                    f"the files of {to} were removed by {found.removed_by}; register the bundle again"
+                )
             revision = _moved(connection, alias, seen, to, by, reason)
         return Pointed(alias=alias, version=to, revision=revision)
 
@@ -116,6 +155,12 @@ class Models:
         """Have an alias point nowhere, if it still points where it was `seen` to. Raises `ChangedMeanwhile`."""
         with self._ledger.writing() as connection:
             _moved(connection, seen.alias, seen, None, by, reason)
+
+
+def _held(connection: sa.Connection, version: str) -> "sa.Row[Any] | None":
+    """A version's row, which nobody else changes until this writing transaction ends."""
+    query = sa.select(model_versions).where(model_versions.c.version == version)
+    return connection.execute(query.with_for_update()).first()
 
 
 def _moved(
@@ -155,13 +200,7 @@ def _swapped(connection: sa.Connection, alias: str, to: str | None, revision: in
 
 
 def _version(row: "sa.Row[Any]") -> ModelVersion:
-    return ModelVersion(
-        version=row.version,
-        name=row.name,
-        registered_at=row.registered_at,
-        registered_by=row.registered_by,
-        lineage=json.loads(row.lineage),
-    )
+    return ModelVersion(**{**row._mapping, "lineage": json.loads(row.lineage)})
 
 
 def _now() -> str:

@@ -12,6 +12,14 @@ model_versions = sa.Table(
     sa.Column("registered_at", sa.String(32), nullable=False),
     sa.Column("registered_by", sa.String(200), nullable=False),
     sa.Column("lineage", sa.Text, nullable=False),
+    sa.Column("dataset_sha256", sa.String(64)),
+    sa.Column("recipe_sha256", sa.String(64)),
+    sa.Column("weights_sha256", sa.String(64)),
+    sa.Column("git", sa.String(64)),
+    sa.Column("code", sa.String(40)),
+    sa.Column("parent", sa.String(12)),
+    sa.Column("removed_at", sa.String(32)),
+    sa.Column("removed_by", sa.String(200)),
 )
 
 aliases = sa.Table(
