@@ -25,8 +25,8 @@ GIVEN: Mapping[str, Kind] = {
 }
 """The artifacts that a retraining begins with."""
 
-OPTIONAL = frozenset({"parent", "champion"})
-"""Those that it can do without: nothing was trained, or nothing is in use yet."""
+OPTIONAL = frozenset({"parent"})
+"""Those that it can do without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ STEPS: tuple[Step, ...] = (
         makes="counts",
         kind="counts",
         entry="binsight.lifecycle.work:gather",
-        parameters=("through",),
+        parameters=("counts",),
     ),
     Step(
         name="prepare",
@@ -65,7 +65,7 @@ STEPS: tuple[Step, ...] = (
         makes="dataset",
         kind="dataset",
         entry="binsight.lifecycle.work:prepare",
-        parameters=("data",),
+        parameters=("joining",),
     ),
     Step(
         name="train",
@@ -74,6 +74,7 @@ STEPS: tuple[Step, ...] = (
         kind="run",
         entry="binsight.lifecycle.work:train",
         command=("binsight", "train", "{recipe}", "data.dataset={dataset}", "--out", "{run}"),
+        parameters=("threads",),
         resumes=True,
     ),
     Step(
@@ -100,7 +101,7 @@ STEPS: tuple[Step, ...] = (
         kind="verdict",
         entry="binsight.lifecycle.work:compare",
         command=("binsight", "models", "compare", "{challenger}", "--on", "{promotion}"),
-        parameters=("compare",),
+        parameters=("judging", "compare"),
         acts=True,
     ),
     Step(

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from binsight.errors import MissingObject
 from binsight.storage.api_key import stamp
 from binsight.storage.ledger.database import Ledger, inserted
-from binsight.storage.ledger.tables_of_retraining import retrainings
+from binsight.storage.ledger.retraining_tables import retrainings
 
 RUNNING, PROMOTED, CANARY, KEPT, REFUSED, FAILED, DROPPED = (
     "running", "promoted", "canary", "kept", "refused", "failed", "dropped",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from binsight.storage.ledger.database import Ledger, inserted
-from binsight.storage.ledger.tables_of_retraining import marks, turns
+from binsight.storage.ledger.retraining_tables import marks, turns
 
 FREE = ""
 """The holder of a turn that nobody has."""
