@@ -22,9 +22,7 @@ def test_its_holder_takes_it_again_as_after_a_kill(ledger_url: str, opened: Open
     assert turns.take("retrain", "one", place="here again").place == "here again"
 
 
-def test_only_a_turn_that_did_not_beat_meanwhile_is_taken_from_its_holder(
-    ledger_url: str, opened: Opener
-) -> None:
+def test_only_a_turn_that_did_not_beat_meanwhile_is_taken_from_its_holder(ledger_url: str, opened: Opener) -> None:
     turns = Turns(opened(ledger_url))
     turns.take("retrain", "one", place="here")
     seen = turns.take("retrain", "two", place="there")

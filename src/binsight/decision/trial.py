@@ -44,7 +44,8 @@ class Service:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnTrial:
     """All that is known at one look: the promoted model, the one before (None where that did not serve here), and requests
-    since the trial began, with those that failed. `certificate` says why its certificate is broken, else it is empty."""
+    since the trial began, with those that failed. `certificate` says why its certificate is broken, `refused` why it could
+    not be taken into service at all; else they are empty."""
 
     seconds: float
     now: Service
@@ -52,6 +53,7 @@ class OnTrial:
     num_requests: int = 0
     num_failed_requests: int = 0
     certificate: str = ""
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,8 @@ def judge(found: OnTrial, limits: Limits) -> TrialVerdict:
 def _fault(found: OnTrial, limits: Limits) -> str:
     """What is wrong with it, as a sentence; empty where nothing is."""
     now, before = found.now, found.before
+    if found.refused:
+        return f"it cannot be taken into service: {found.refused}"
     tried = now.num_photos + now.num_failed
     if tried >= limits.least and now.num_failed > limits.failed_share * tried:
         return f"it failed on {now.num_failed:,} of {tried:,} photos, where {limits.failed_share:.1%} may fail"

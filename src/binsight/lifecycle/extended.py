@@ -20,6 +20,7 @@ import numpy as np
 
 from binsight.dataset.manifest import Dataset, LabelledPhoto
 from binsight.dataset.prepare import Prepared, PrepareOptions, prepare
+from binsight.dataset.split import Shares
 from binsight.decision.sampled import MOST, training_weights
 from binsight.errors import StorageFailure
 from binsight.imaging.decode import Limits
@@ -29,7 +30,9 @@ from binsight.storage.files import make_folder
 
 WEIGHT = "weight"
 """The column of the dataset that says how much a photo counts; a recipe reads it as `data.weight`."""
-_TRAIN_ALONE = {"train": 1.0, "val": 0.0, "test": 0.0}
+_TRAIN_ALONE: Shares = {"train": 1.0, "val": 0.0, "test": 0.0}
+_WORTH_PROCESSES = 1000
+"""With fewer photos, further processes take longer to begin than they save."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,7 +66,8 @@ def extend(
     names = dict.fromkeys(name for row in joining.labels.values() for name in row)
     write_table(labels, tuple(names), joining.labels.values())
     limits = Limits(max_bytes=settings().max_photo_bytes, max_pixels=settings().max_photo_pixels)
-    options = PrepareOptions(shares=_TRAIN_ALONE, on_leak="reject", limits=limits, num_jobs=os.cpu_count() or 1)  # type: ignore[arg-type]  # splits are keys
+    num_jobs = (os.cpu_count() or 1) if len(joining.files) >= _WORTH_PROCESSES else 1
+    options = PrepareOptions(shares=_TRAIN_ALONE, on_leak="reject", limits=limits, num_jobs=num_jobs)
     prepared = prepare(source, out, labels=labels, options=options)
     shutil.rmtree(source)
     held = {photo.photo for photo in Dataset.open(out).photos}

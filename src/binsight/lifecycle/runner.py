@@ -2,7 +2,7 @@
 
 ```
 WORK/steps/<step>-<key>/          key: hash of the step, its inputs' identities, its parameters and the code
-├── out/                          what it made
+├── <artifact>/                   what it made
 └── receipt.json                  by whom and of what; written before the folder gets its name, so that it is whole
 WORK/steps/.<step>-<key>.part/    what a step is at work on; a kill leaves it, and who resumes goes on in it
 WORK/steps.jsonl                  a line whenever a step begins, ends, or is found done
@@ -23,7 +23,7 @@ from typing import Any
 
 from binsight.errors import BinsightError, StorageFailure
 from binsight.lifecycle.artifacts import code_digest, identity, key_of
-from binsight.lifecycle.steps import GIVEN, OPTIONAL, Kind, Step
+from binsight.lifecycle.steps import GIVEN, OPTIONAL, Step
 from binsight.storage.files import make_folder, written_whole
 
 RECEIPT = "receipt.json"
@@ -76,15 +76,15 @@ class Runner:
         """The step, done now or before. Raises whatever the step does; what it left is gone on with next time."""
         key = self.key(step)
         folder = self.work / "steps" / f"{step.name}-{key[:16]}"
-        found = _receipt(folder, step.kind)
+        found = _receipt(folder, step)
         if found is None:
             found = self._do(step, key, folder)
             was_done = False
         else:
             self._note(step, key, "found")
             was_done = True
-        self.made[step.makes], self.identities[step.makes] = folder / "out", found
-        return Done(step=step, key=key, folder=folder / "out", identity=found, was_done=was_done)
+        self.made[step.makes], self.identities[step.makes] = folder / step.makes, found
+        return Done(step=step, key=key, folder=folder / step.makes, identity=found, was_done=was_done)
 
     def key(self, step: Step) -> str:
         """What the step's result depends on, as a hash."""
@@ -99,7 +99,7 @@ class Runner:
 
     def _do(self, step: Step, key: str, folder: Path) -> str:
         part = folder.with_name(f".{folder.name}.part")
-        out = part / "out"
+        out = part / step.makes
         if folder.exists():  # without a receipt that fits: damaged
             self.say(f"{step.name}: what was made before is damaged, and is made again")
             shutil.rmtree(folder)
@@ -149,12 +149,12 @@ class Runner:
             ) from None
 
 
-def _receipt(folder: Path, kind: Kind) -> str | None:
+def _receipt(folder: Path, step: Step) -> str | None:
     """The identity of what a step made, where it is done and still what its receipt says; else None."""
     try:
         receipt = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
         made = str(receipt["made"])
-        return made if identity(kind, folder / "out") == made else None
+        return made if identity(step.kind, folder / step.makes) == made else None
     except (OSError, ValueError, KeyError, TypeError, BinsightError):
         return None
 

@@ -25,6 +25,7 @@ from binsight import __version__
 from binsight.counting import Bundle, default_bundle
 from binsight.counting.cores import available_cores
 from binsight.errors import BadInput, BinsightError
+from binsight.records import CHAMPION
 from binsight.service import drifting, inference_protocol, integrators, sagemaker
 from binsight.service.access import OPEN_PATHS, Access
 from binsight.service.alerts import Alert, Alerts
@@ -95,7 +96,7 @@ def make_app(
     app.state.traces, app.state.alerts = traces, alerts
     app.state.drift = DriftWatch(metrics, window=chosen.drift_photos)
     app.state.answering = app.state.lanes = app.state.watchman = app.state.failure = None
-    app.state.following = app.state.shadow = None
+    app.state.following = app.state.shadow = app.state.trials = None
     app.state.ends_at = None
     app.state.on_failure = app.state.on_ready = lambda: None
     app.state.demands_keys = chosen.access == "keys" if keys is None else keys
@@ -157,7 +158,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.wait([loading])
-        helpers = (app.state.following, app.state.watchman, app.state.shadow, app.state.known_keys)
+        helpers = (
+            app.state.trials,
+            app.state.following,
+            app.state.watchman,
+            app.state.shadow,
+            app.state.known_keys,
+        )
         for helper in filter(None, helpers):
             await asyncio.to_thread(helper.stop)
         for taken in filter(None, (app.state.lanes, app.state.capturer)):
@@ -255,6 +262,14 @@ def _follow(state: State, registry: "Registry") -> None:
         registry, state.lanes, state.metrics, champion=state.follow, canary=has_canary, shadow=state.shadow
     )
     state.following.start()
+    if state.follow == CHAMPION:
+        from binsight.service.on_trial import Trials
+        from binsight.storage.ledger import Ledger
+
+        ledger = Ledger.open(state.settings.ledger)
+        failed = lambda: state.following.failure  # noqa: E731
+        state.trials = Trials(registry, ledger, state.lanes, state.metrics, state.drift, failed=failed)
+        state.trials.start()
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
