@@ -80,7 +80,13 @@ def figures(seed: int, num_photos: int, spread: float, certificates: Certificate
     champion = answers(rng, world, copies=copies)
     challenger = answers(rng, world, spread=spread, copies=copies)
     theirs, ours = (kept[seed % len(kept)] for kept in certificates)
-    return figures_of(asked(champion, theirs), asked(challenger, ours), world.photos, alpha=POLICY.certified_alpha)
+    return figures_of(
+        asked(champion, theirs),
+        asked(challenger, ours),
+        world.photos,
+        alpha=POLICY.certified_alpha,
+        times_slower=1.0,
+    )
 
 
 def judged(name: str, times: int, make: Callable[[int], Figures]) -> None:

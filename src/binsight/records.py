@@ -15,8 +15,9 @@ from binsight.errors import BadRecord
 UNREADABLE = "unreadable"
 """The flag of a photo that could be opened but, as the counter itself says, not counted well."""
 
-CHAMPION, CANARY, SHADOW = "champion", "canary", "shadow"
-"""The bundle in use; the one that answers a share of the requests; the one that counts beside, without being heard."""
+CHAMPION, CANARY, SHADOW, CHALLENGER = "champion", "canary", "shadow", "challenger"
+"""The bundle in use; the one that answers a share of the requests; the one that counts beside, without being heard; the one
+that wants the champion's place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

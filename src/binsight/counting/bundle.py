@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from binsight import __version__
 from binsight.errors import BadBundle, MissingObject
 from binsight.imaging import Preprocessing
 from binsight.settings import settings
@@ -29,6 +30,8 @@ MODEL_NAME = "model.onnx"
 GOLDEN_NAME = "golden/golden.json"
 CERTIFICATE_NAME = "certificate.json"
 REFERENCE_NAME = "reference.json"
+UNKNOWN = "unknown"
+"""In a lineage, for a dataset that nobody knows any more: its photos cannot be looked for in a promotion set."""
 DEFAULT_FOLDER = Path(__file__).parent / "default_bundle"
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -76,6 +79,8 @@ class Bundle:
         try:
             spec = BundleSpec.model_validate_json(data)
         except ValidationError as error:
+            if newer := _newer(data):
+                raise BadBundle(f"{path} {newer}; install a newer Binsight") from None
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"])) or "the file"
             raise BadBundle(f"{path}: {field}: {first['msg'].lower()}; export the bundle again") from None
@@ -112,6 +117,24 @@ class Bundle:
 
     def _optional(self, name: str) -> bytes | None:
         return (self.folder / name).read_bytes() if name in self.spec.files else None
+
+
+def _newer(data: bytes) -> str:
+    """What a `bundle.json` has that only a later Binsight can have put there, as a clause; empty where nothing."""
+    try:
+        found = json.loads(data)
+        form, preprocessing = found["format"], found["preprocessing"]
+        by = found["lineage"].get("binsight") or "a later Binsight"
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return ""
+    if isinstance(form, int) and form > 1:
+        return f"must have the format 1, but has {form} and was made by {by}"
+    unknown = (
+        sorted(set(preprocessing) - set(Preprocessing.model_fields)) if isinstance(preprocessing, dict) else []
+    )
+    if unknown:
+        return f"was made by {by}, whose preprocessing has {', '.join(unknown)}, which {__version__} does not know"
+    return ""
 
 
 def seal(folder: Path, spec: BundleSpec) -> None:

@@ -18,7 +18,7 @@ from binsight.records import CHAMPION
 from binsight.settings import settings
 from binsight.storage.files import make_folder
 from binsight.storage.ledger import Ledger, Models, ModelVersion, Pointed
-from binsight.storage.objects import open_store, upload_folder
+from binsight.storage.objects import ObjectInfo, open_store, upload_folder
 
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
@@ -55,7 +55,7 @@ class Registry:
 
         Raises `MissingObject` where the bundle is not in the store, `BadBundle` where what is there is not whole.
         """
-        kept = settings().cache_dir.expanduser() / "bundles" / version
+        kept = self._cached(version)
         if (kept / SPEC_NAME).is_file():
             try:
                 return _checked(kept, version).folder
@@ -72,6 +72,22 @@ class Registry:
                 if not (kept / SPEC_NAME).is_file():  # else another process has brought it meanwhile
                     raise StorageFailure(f"{kept} cannot be written ({error.strerror}); free space") from None
         return kept
+
+    def files(self, version: str) -> list[ObjectInfo]:
+        """The files of a version that are in the store; none where there are none."""
+        try:
+            return list(open_store(self._url(version)).list())
+        except MissingStore:
+            return []
+
+    def remove_files(self, version: str) -> None:
+        """Remove a version's files, its `bundle.json` first: what is left is a bundle to nobody. The cache's copy too."""
+        shutil.rmtree(self._cached(version), ignore_errors=True)
+        names = [info.name for info in self.files(version)]
+        if names:
+            store = open_store(self._url(version))
+            store.remove([name for name in names if name == SPEC_NAME])
+            store.remove([name for name in names if name != SPEC_NAME])
 
     def pointed(self, alias: str) -> Pointed | None:
         """Where the alias points; None where it points nowhere yet."""
@@ -124,6 +140,9 @@ class Registry:
         if len(found) > 1:
             raise BadInput(f"{name} may be {' or '.join(found)}; give more of it")
         return found[0]
+
+    def _cached(self, version: str) -> Path:
+        return settings().cache_dir.expanduser() / "bundles" / version
 
     def _url(self, version: str) -> str:
         return f"{self.bundles_url}/{version}"

@@ -107,12 +107,12 @@ def _certificates(figures: Figures, policy: PromotionPolicy) -> Iterator[Check]:
         name="right records verified",
         passed=challenger.coverage >= before - policy.coverage_margin,
         sentence=f"{challenger.coverage:.1%} of the right records verified at {figures.alpha:.0%}, the champion "
-        f"{before:.1%}, where a loss of {points(policy.coverage_margin)} points is admitted",
+        f"{before:.1%}, where a loss of {100 * policy.coverage_margin:.1f} points is admitted",
     )
 
 
 def _costs(comparison: Comparison, figures: Figures, policy: PromotionPolicy) -> Iterator[Check]:
-    slower = figures.challenger.ms_per_photo / figures.champion.ms_per_photo
+    slower = figures.times_slower
     yield Check(
         name="time",
         passed=slower <= policy.latency_ratio,

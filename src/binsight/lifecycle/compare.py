@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from binsight import __version__
-from binsight.counting.bundle import CERTIFICATE_NAME, SPEC_NAME, Bundle
+from binsight.counting.bundle import CERTIFICATE_NAME, SPEC_NAME, UNKNOWN, Bundle
 from binsight.counting.counter import Counter
 from binsight.dataset.manifest import Dataset
 from binsight.decision.certificate import Certificate, read_certificate
@@ -99,7 +99,7 @@ def _with_figures(
     counters = [Counter.load(bundle.folder) for bundle in bundles]
     for counter in counters:
         counter.check_golden()
-    said = ask_both(counters[0], counters[1], promotion_set)
+    *said, times_slower = ask_both(counters[0], counters[1], promotion_set)
     answers.champion_BK, answers.challenger_BK = said[0].probs_BK, said[1].probs_BK
     theirs, ours = (
         Asked(probs_BK=one.probs_BK, certificate=_certificate(bundle), ms_per_photo=one.ms_per_photo)
@@ -112,7 +112,9 @@ def _with_figures(
         brightness_B=np.array([one.brightness for one in seen]),
         side_B=np.array([min(photo.width, photo.height) for photo in photos], dtype=np.int64),
     )
-    return replace(comparison, figures=figures_of(theirs, ours, known, alpha=policy.certified_alpha))
+    return replace(
+        comparison, figures=figures_of(theirs, ours, known, alpha=policy.certified_alpha, times_slower=times_slower)
+    )
 
 
 def _training(
@@ -144,14 +146,23 @@ def _training(
 
 def _missing(challenger: Bundle, given: Sequence[str], needed: Sequence[str]) -> str:
     """What is not known of the training, as a clause."""
-    own = challenger.spec.lineage.get("dataset_sha256")
+    lineage = challenger.spec.lineage
+    own = lineage.get("dataset_sha256")
     if not isinstance(own, str) or not own:
         return "its bundle names no dataset; export it again from its run"
-    for digest in dict.fromkeys((own, *needed)):
+    earlier = lineage.get("learned_from")
+    if earlier is None and str(lineage.get("first_weights", "")).startswith("run:") and not needed:
+        return (
+            "its bundle does not say what the run that it began with was trained on; export it again from its run"
+        )
+    if UNKNOWN in (earlier or ()):
+        return "it began with weights, or has teachers, whose dataset was not known when it was exported"
+    for digest in dict.fromkeys((own, *(earlier or ()), *needed)):
         if digest not in given:
-            which = "it was trained on" if digest == own else "the weights that it began with were trained on"
-            have = ", ".join(f"{one[:12]}…" for one in given) or "none was given"
-            return f"{which} the dataset {digest[:12]}… ({have}); name its folder with --training"
+            what = "it was trained on" if digest == own else "what it began with, or a teacher, was trained on"
+            have = ", ".join(f"{one[:12]}…" for one in given)
+            beside = f", which is not {have}" if given else ""
+            return f"{what} the dataset {digest[:12]}…{beside}; name its folder with --training"
     return ""
 
 

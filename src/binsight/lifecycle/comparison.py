@@ -104,7 +104,10 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Both bundles on the same photos, in one run. `differences` are by the names of `decision.resample.SCORE_NAMES`."""
+    """Both bundles on the same photos, in one run. `differences` are by the names of `decision.resample.SCORE_NAMES`.
+
+    `alpha` is the bound at which records count as verified; the challenger takes `times_slower` the champion's time.
+    """
 
     champion: Measured
     challenger: Measured
@@ -112,6 +115,7 @@ class Figures:
     differences: Mapping[str, Difference]
     slices: tuple[Slice, ...]
     alpha: float
+    times_slower: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ class Photos:
     side_B: Ints
 
 
-def figures_of(champion: Asked, challenger: Asked, photos: Photos, *, alpha: float) -> Figures:
+def figures_of(champion: Asked, challenger: Asked, photos: Photos, *, alpha: float, times_slower: float) -> Figures:
     """Both on the same photos. Where one tells fewer counts apart, both are scored on those."""
     num_counts = min(champion.probs_BK.shape[1], challenger.probs_BK.shape[1])
     theirs_BK, ours_BK = (_folded(one.probs_BK, num_counts) for one in (champion, challenger))
@@ -60,6 +60,7 @@ def figures_of(champion: Asked, challenger: Asked, photos: Photos, *, alpha: flo
             ours.exact - theirs.exact, photos.counts_B, photos.brightness_B, photos.side_B, photos.groups
         ),
         alpha=alpha,
+        times_slower=times_slower,
     )
 
 

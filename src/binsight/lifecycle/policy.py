@@ -19,7 +19,7 @@ class PromotionPolicy(BaseModel):
     min_chains: int = Field(50, ge=10, description="Chains of bins that it must have at least.")
     rps_margin: float = Field(0.02, ge=0, description="RPS, in items, that the 95% interval may reach above 0.")
     nll_margin: float = Field(
-        0.02, ge=0, description="Log score, in nats, that the 95% interval may reach above 0."
+        0.05, ge=0, description="Log score, in nats, that the 95% interval may reach above 0."
     )
     ece_margin: float = Field(0.02, ge=0, description="Calibration error that the challenger may have more.")
     slice_pairs: int = Field(400, ge=1, description="Photos below which a slice is only reported.")

@@ -29,8 +29,12 @@ class Answered:
     ms_per_photo: float
 
 
-def ask_both(champion: Counter, challenger: Counter, promotion_set: PromotionSet) -> tuple[Answered, Answered]:
-    """Ask the champion and the challenger about every photo of the set.
+def ask_both(
+    champion: Counter, challenger: Counter, promotion_set: PromotionSet
+) -> tuple[Answered, Answered, float]:
+    """Ask the champion and the challenger about every photo of the set; and how many times the time the latter takes.
+
+    That is the median over chunks of photos, each of which both were asked about one right after the other.
 
     Raises `BadDataset` for a photo that cannot be read, `BadBundle` for answers that are no distributions.
     """
@@ -48,12 +52,11 @@ def ask_both(champion: Counter, challenger: Counter, promotion_set: PromotionSet
                 rows[which].append(_asked(counters[which], data, promotion_set, start))
                 seconds[which].append((time.perf_counter() - began) / len(data))
             bar.advance(task, len(data))
-    answered = (
+    first, second = (
         Answered(probs_BK=_checked(counters[which], rows[which]), ms_per_photo=1000 * median(seconds[which]))
         for which in (0, 1)
     )
-    first, second = answered
-    return first, second
+    return first, second, median(after / before for before, after in zip(*seconds, strict=True))
 
 
 def _asked(counter: Counter, data: Sequence[bytes], promotion_set: PromotionSet, start: int) -> Floats:

@@ -11,17 +11,14 @@ OUT/
 """
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from binsight.decision.measures import ALL, Measured, Range
-from binsight.errors import BadInput, StorageFailure
+from binsight.errors import BadInput
 from binsight.model.evaluate import Evaluation
 from binsight.report.page import write_csv
+from binsight.storage.files import folder_written_whole
 
 METRICS_NAME = "metrics.json"
 
@@ -43,7 +40,7 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> Path:
 
     check_out(out)
     page = evaluation_page(evaluation)
-    with _whole_folder(out) as folder:
+    with folder_written_whole(out) as folder:
         page.write(folder)
         metrics = json.dumps(as_json(evaluation), indent=1, allow_nan=False)
         (folder / METRICS_NAME).write_text(metrics + "\n", encoding="utf-8")
@@ -53,25 +50,6 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> Path:
             not_opened = [{"photo": u.photo, "reason": u.reason} for u in evaluation.predictions.unreadable]
             write_csv(folder / "not_opened.csv", not_opened)
     return out / "index.html"
-
-
-@contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside `out` that takes its place once the block ends well."""
-    part, old = (out.with_name(f".{out.name}.{os.getpid()}.{what}") for what in ("part", "old"))
-    try:
-        part.mkdir(parents=True)
-        yield part
-        if out.exists():
-            out.replace(old)
-        part.replace(out)
-    except OSError as error:
-        raise StorageFailure(
-            f"{out} could not be written ({error.strerror or error}); free space and run again"
-        ) from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:

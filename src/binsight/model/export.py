@@ -49,6 +49,7 @@ from binsight.errors import BadDataset, BadInput, GateFailed, StorageFailure
 from binsight.imaging.drawn import drawn_photo
 from binsight.model.batches import wanted_photos
 from binsight.model.card import render_card
+from binsight.model.learned import learned_from
 from binsight.model.quantise import Weights, check_storage_loss, storage_loss, store_weights
 from binsight.model.recipe import Recipe, placeless
 from binsight.model.reference import write_reference
@@ -196,6 +197,7 @@ def _lineage(run: Run) -> dict[str, Any]:
         "backbone": run.recipe.model.backbone,
         "head": run.recipe.model.head,
         "dataset_sha256": environment["dataset"]["sha256"],
+        "learned_from": learned_from(run),
         "git": environment["git"],
         "binsight": __version__,
     }

@@ -1,6 +1,7 @@
 """Files that are whole or not there at all."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,3 +41,22 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where it could not be made, it cannot be removed
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_whole(out: Path) -> Iterator[Path]:
+    """A temporary folder beside `out` that takes its place once the block ends well."""
+    part, old = (out.with_name(f".{out.name}.{os.getpid()}.{what}") for what in ("part", "old"))
+    try:
+        part.mkdir(parents=True)
+        yield part
+        if out.exists():
+            out.replace(old)
+        part.replace(out)
+    except OSError as error:
+        raise StorageFailure(
+            f"{out} could not be written ({error.strerror or error}); free space and run again"
+        ) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

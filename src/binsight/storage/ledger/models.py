@@ -1,7 +1,7 @@
 """Versions of models, and the aliases that point at them: changed by compare-and-swap alone, each move a row for good."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from binsight.errors import ChangedMeanwhile, MissingObject
 from binsight.storage.ledger.database import Ledger, inserted
 from binsight.storage.ledger.lineage import columns_of, parent_of
+from binsight.storage.ledger.removal import kept_for
 from binsight.storage.ledger.tables import alias_moves, aliases, model_versions
 
 
@@ -101,19 +102,29 @@ class Models:
             connection.execute(sa.update(table).where(removed).values(removed_at=None, removed_by=None))
             return _version(connection.execute(query).one())
 
-    def remove(self, version: str, *, kept: Callable[[sa.Connection, str], str], by: str) -> str:
-        """Mark a version as one whose files are removed, unless `kept` gives a reason why not; that reason, or "".
+    def kept_for(self, version: str, *, since: str) -> str:
+        """Why the files of a version are not to be removed, as a clause; empty where they may be."""
+        with self._ledger.reading() as connection:
+            return kept_for(connection, version, since)
 
-        No alias can be moved to it from then on: the reason is asked for, and the mark made, while no such move goes on.
+    def remove(self, version: str, *, since: str, by: str) -> str:
+        """Mark a version as one whose files are removed, unless they are needed: why as `kept_for`, or empty.
+
+        No alias can be moved to it from then on; none is while it is looked at.
         """
         with self._ledger.writing() as connection:
             _held(connection, version)
-            if reason := kept(connection, version):
+            if reason := kept_for(connection, version, since):
                 return reason
             values = {"removed_at": _now(), "removed_by": by}
             unmarked = (model_versions.c.version == version) & model_versions.c.removed_at.is_(None)
             connection.execute(sa.update(model_versions).where(unmarked).values(values))
         return ""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger that these tables are in."""
+        return self._ledger
 
     def versions(self) -> list[ModelVersion]:
         """All versions, the newest first."""
@@ -131,6 +142,13 @@ class Models:
     def moves(self, alias: str) -> list[AliasMove]:
         """Every move of an alias, the newest first."""
         query = sa.select(alias_moves).where(alias_moves.c.alias == alias).order_by(alias_moves.c.revision.desc())
+        with self._ledger.reading() as connection:
+            return [AliasMove(**row._mapping) for row in connection.execute(query)]
+
+    def moves_of(self, version: str) -> list[AliasMove]:
+        """Every move of any alias to or from a version, the newest first."""
+        of_it = (alias_moves.c.from_version == version) | (alias_moves.c.to_version == version)
+        query = sa.select(alias_moves).where(of_it).order_by(alias_moves.c.moved_at.desc())
         with self._ledger.reading() as connection:
             return [AliasMove(**row._mapping) for row in connection.execute(query)]
 

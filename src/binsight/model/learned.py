@@ -1,0 +1,48 @@
+"""From which datasets a run has learned beside its own: by the weights that it began with, and by its teachers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from binsight.counting.bundle import SPEC_NAME, UNKNOWN
+from binsight.model.recipe import load_recipe
+from binsight.model.run import RECIPE_NAME, Run
+
+
+def learned_from(run: Run) -> list[str]:
+    """Hashes of the datasets that came in by first weights and teachers, and by theirs; `UNKNOWN` among them if one is."""
+    return sorted(_earlier(Run.open(run.folder), seen=set()))
+
+
+def _earlier(run: Run, seen: set[Path]) -> set[str]:
+    source, _, where = run.recipe.model.weights.partition(":")
+    folders = [*([Path(where)] if source == "run" else []), *run.recipe.training.teachers]
+    found: set[str] = set()
+    for folder in folders:
+        if folder.resolve() not in seen:
+            seen.add(folder.resolve())
+            found |= _datasets(folder, seen)
+    return found
+
+
+def _datasets(folder: Path, seen: set[Path]) -> set[str]:
+    """What a run or bundle was trained on, and what it has learned from itself."""
+    if (folder / SPEC_NAME).is_file():
+        lineage = _json(folder / SPEC_NAME).get("lineage", {})
+        began_with_run = str(lineage.get("first_weights", "")).startswith("run:")
+        return {
+            str(lineage.get("dataset_sha256") or UNKNOWN),
+            *lineage.get("learned_from", [UNKNOWN] if began_with_run else []),
+        }
+    if (folder / RECIPE_NAME).is_file():
+        digest = _json(folder / "environment.json").get("dataset", {}).get("sha256") or UNKNOWN
+        return {digest, *_earlier(Run(folder=folder, recipe=load_recipe(folder / RECIPE_NAME)), seen)}
+    return {UNKNOWN}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
