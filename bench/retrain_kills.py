@@ -3,9 +3,9 @@
     python -m bench.retrain_kills [--photos 2000] [--kills 20] [--seed 0] [--abid ../shared/abid] [--folder DIR]
 
 One retraining runs undisturbed, by the command line, with a ledger in which people counted bins. Then the same one again
-in another folder, from a copy of that ledger, and it is killed: moments are drawn evenly over the time that the undisturbed one
-took, those before its first step and those in its last included, and a moment is a step and a time within it, so that slow
-steps are hit more often. The process is started again after each kill, and after the last it may end.
+in another folder, from a copy of that ledger, and it is killed: moments are drawn evenly over the time that the undisturbed
+one took, those before its first step and those in its last included, and a moment is a step and a time within it, so that
+slow steps are hit more often. The process is started again after each kill, and after the last it may end.
 
 It fails unless the decision, the bundle and what the champion is are the same, and no step was begun again that was done.
 """
@@ -185,7 +185,7 @@ def state_of(folder: Path) -> dict[str, Any]:
     registry = Registry.open(f"sqlite:///{folder}/ledger.db", str(folder / "bundles"))
     champion = registry.pointed("champion")
     registry.close()
-    (verdict,) = (folder / "work" / "steps").glob("compare-*/verdict/verdict.json")
+    (verdict,) = (folder / "work" / "steps").glob("compare-*/verdict/decision.json")
     decision = json.loads(verdict.read_text())["decision"]
     untimed = [check for check in decision["checks"] if check["name"] != "time"]
     return {"champion": champion.version if champion else None, "word": decision["word"], "checks": untimed}

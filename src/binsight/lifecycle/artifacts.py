@@ -21,7 +21,7 @@ MAIN_FILE: Mapping[Kind, str] = {
     "counts": "counts.csv",
     "run": "best.safetensors",
     "report": "metrics.json",
-    "verdict": "verdict.json",
+    "verdict": "decision.json",
     "outcome": "outcome.json",
 }
 """The file that stands for a whole artifact: what steps after it read."""

@@ -115,7 +115,15 @@ class Runner:
             open=self.open,
             say=self.say,
         )
-        _function(step.entry)(work)
+        try:
+            _function(step.entry)(work)
+        except OSError as error:
+            if isinstance(error, BinsightError):
+                raise
+            raise StorageFailure(  # of a library that writes files itself
+                f"{step.name} could not be done ({error.strerror or error}); free space or mend the disk, and run the same "
+                "command again"
+            ) from None
         found = identity(step.kind, out)
         receipt = {
             "step": step.name,

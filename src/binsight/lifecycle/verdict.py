@@ -5,11 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from binsight.lifecycle.compare import compare
-from binsight.lifecycle.decide import decide
+from binsight.lifecycle.compare import Answers, compare
+from binsight.lifecycle.decide import PromotionDecision, decide
 from binsight.lifecycle.parents import Learned
 from binsight.lifecycle.policy import PromotionPolicy
 from binsight.lifecycle.promotion_set import PromotionSet, freeze
+from binsight.lifecycle.record import record_of, write_record
 from binsight.storage.ledger import Ledger, Promotions
 
 
@@ -28,14 +29,16 @@ def compare_on(
     terms: Mapping[str, Any],
     training: Path,
     learned: Learned,
+    out: Path,
     ledger: Ledger,
     by: str,
-) -> dict[str, Any]:
-    """Compare both and decide; the decision stands in the ledger once, however often the step is begun.
+) -> PromotionDecision:
+    """Compare both, decide, and write page and record into `out`; the decision stands in the ledger once, however often
+    the step is begun.
 
     `training` is the dataset that the challenger was trained on, `learned` what the weights that it began with have seen.
     """
-    promotions, policy = Promotions(ledger), PromotionPolicy.of(dict(terms))
+    promotions, policy, answers = Promotions(ledger), PromotionPolicy.of(dict(terms)), Answers()
     chosen = frozen_set(promotion, data, ledger, by=by)
     comparison = compare(
         champion,
@@ -44,21 +47,23 @@ def compare_on(
         training=training,
         further_training=[Path(folder) for folder in learned.folders],
         needed_datasets=learned.hashes,
-        look=partial(promotions_look, promotions, chosen.sha256, policy.max_looks, by),
+        look=partial(_look, promotions, chosen.sha256, policy.max_looks, by),
         policy=policy,
+        answers=answers,
     )
     decision = decide(comparison, policy)
-    record = {"comparison": comparison.to_json(), "decision": decision.to_json(), "policy": policy.model_dump()}
     pair = (comparison.champion.version, comparison.challenger.version, chosen.sha256)
     known = promotions.decisions(comparison.challenger.version)
     if not any((row.champion, row.challenger, row.set_sha256) == pair for row in known):
+        record = record_of(comparison, decision, policy)
         promotions.record(
             champion=pair[0], challenger=pair[1], set_sha256=pair[2], word=decision.word, record=record, by=by
         )
-    return record
+    write_record(out, comparison, decision, policy, photos=chosen.photos, answers=answers)
+    return decision
 
 
-def promotions_look(
+def _look(
     promotions: Promotions, set_sha256: str, most: int, by: str, champion: str, challenger: str
 ) -> int | None:
     """Spend a look of the set on a pair."""

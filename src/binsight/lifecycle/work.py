@@ -10,6 +10,7 @@ from binsight.errors import BadRecipe
 from binsight.lifecycle.concluding import conclude_with
 from binsight.lifecycle.counted import gather as gather_counts
 from binsight.lifecycle.extended import WEIGHT, extend
+from binsight.lifecycle.record import RECORD_NAME
 from binsight.lifecycle.runner import Work
 from binsight.lifecycle.training import train_here, train_in_processes
 from binsight.lifecycle.verdict import compare_on
@@ -93,8 +94,7 @@ def export(work: Work) -> None:
 
 def compare(work: Work) -> None:
     """Champion and challenger on the frozen photos, and what follows."""
-    make_folder(work.out)
-    verdict = compare_on(
+    decision = compare_on(
         work.inputs["champion"],
         work.inputs["challenger"],
         work.inputs["promotion"],
@@ -102,17 +102,17 @@ def compare(work: Work) -> None:
         terms=work.parameters["compare"],
         training=work.inputs["dataset"],
         learned=work.open["learned"],
+        out=work.out,
         ledger=work.open["ledger"],
         by=work.open["by"],
     )
-    _write(work.out / "verdict.json", verdict)
-    work.say(f"{verdict['decision']['word']}: {'; '.join(verdict['decision']['reasons'])}")
+    work.say(f"{decision.word}: {'; '.join(decision.reasons)}")
 
 
 def conclude(work: Work) -> None:
     """Act on it: promote, try on a share of the requests, or keep the champion."""
     make_folder(work.out)
-    verdict = json.loads((work.inputs["verdict"] / "verdict.json").read_text(encoding="utf-8"))
+    verdict = json.loads((work.inputs["verdict"] / RECORD_NAME).read_text(encoding="utf-8"))
     outcome = conclude_with(
         verdict["decision"],
         work.inputs["challenger"],
