@@ -28,14 +28,21 @@ from binsight.errors import (
 )
 from binsight.lifecycle import judge as judging
 from binsight.lifecycle.judge import judge
+from binsight.lifecycle.policy import PromotionPolicy
 from binsight.lifecycle.promotion_set import PromotionSet
 from binsight.records import CHAMPION
+from binsight.report import Page
 from binsight.storage.ledger import Journal, Promotions
+
+NUM = 120
+TERMS = ("min_photos=100", "latency_ratio=1000", "ece_margin=1")
+"""A small set, and networks so small that what they take is noise; nor are they calibrated."""
+SMALL = PromotionPolicy.of(dict(term.split("=") for term in TERMS))
 
 
 @dataclass(frozen=True)
 class World:
-    """A folder with the promotion set (400 test photos), the training photos, and four bundles."""
+    """A folder with the promotion set (120 test photos), the training photos, and four bundles."""
 
     folder: Path
     training: str
@@ -47,7 +54,7 @@ class World:
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("promotions")
-    write_samples(folder / "held", samples("test", 400, seed=1, prefix="h"))
+    write_samples(folder / "held", samples("test", NUM, seed=1, prefix="h"))
     trained = write_samples(folder / "seen", samples("train", 60, seed=2, prefix="t"))
     lineage = {"dataset_sha256": trained.digest, "learned_from": [], "recipe_sha256": "e" * 64, "binsight": "0.1.0"}
     reading_bundle(folder / "rough", red=0.0, width=1.6, lineage=lineage)
@@ -57,14 +64,28 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(folder, trained.digest)
 
 
+@pytest.fixture(scope="session")
+def with_champion(made: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger and its bundles, in which `rough` is the champion."""
+    folder = tmp_path_factory.mktemp("registry")
+    registry = Registry.open(f"sqlite:///{folder}/ledger.db", str(folder / "bundles"))
+    version = registry.register(made.rough, by="ann").version
+    registry.models.move(CHAMPION, version, seen=None, by="ann", reason="")
+    registry.close()
+    return folder
+
+
 @pytest.fixture
-def world(made: World, tmp_path: Path, places: dict[str, str]) -> Iterator[World]:
-    """A copy of it, with `rough` as the champion of a registry of this test alone."""
+def world(
+    made: World, with_champion: Path, tmp_path: Path, places: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> World:
+    """A copy of it and of the registry. Plots are left out: tests of the decision draw them."""
     shutil.copytree(made.folder, tmp_path / "world")
-    world = World(tmp_path / "world", made.training)
-    run("models", "register", world.rough)
-    run("models", "promote", Registry.open().register(world.rough, by="ann").version)
-    yield world
+    shutil.copytree(with_champion, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(
+        Page, "plot", lambda self, name, figure, rows, caption: self.data(name, rows, caption=caption)
+    )
+    return World(tmp_path / "world", made.training)
 
 
 def run(*arguments: object) -> Result:
@@ -76,10 +97,8 @@ def run(*arguments: object) -> Result:
 
 def compare(world: World, challenger: Path | str, *more: object) -> tuple[dict[str, Any], Result]:
     out = world.folder / "out"
-    result = run(
-        *("models", "compare", challenger, "--on", world.held, "--training", world.seen, "--out", out, "--json"),
-        *more,
-    )
+    where = ("--on", world.held, "--training", world.seen, "--out", out)
+    result = run("models", "compare", challenger, *TERMS, *where, "--json", *more)
     lines = [line for line in result.output.splitlines() if line.startswith("{")]
     return (json.loads(lines[-1]) if lines else {}), result
 
@@ -87,7 +106,7 @@ def compare(world: World, challenger: Path | str, *more: object) -> tuple[dict[s
 def test_a_better_challenger_is_promoted_with_its_record(world: World, registry_of_test: Registry) -> None:
     line, result = compare(world, world.fine, "--promote")
     assert result.exception is None, result.exception
-    assert (line["word"], line["promoted"], line["num_photos"]) == ("promote", True, 400)
+    assert (line["word"], line["promoted"], line["num_photos"]) == ("promote", True, NUM)
     assert line["only_challenger"] > line["only_champion"]
     registry = registry_of_test
     assert registry.pointed(CHAMPION) is not None and registry.pointed(CHAMPION).version == line["challenger"]
@@ -146,13 +165,16 @@ def stored_again(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("how", "kind"),
-    [("file", "the same file"), ("picture", "nearly the same picture"), ("chain", "the same chain of bins")],
+    ("how", "split", "kind"),
+    [
+        ("file", "val", "the same file"),
+        ("picture", "train", "nearly the same picture"),
+        ("chain", "train", "the same chain of bins"),
+    ],
 )
-@pytest.mark.parametrize("split", ["train", "val"])
 def test_one_photo_of_the_set_in_the_training_refuses(world: World, how: str, kind: str, split: str) -> None:
     """In the val split too: its photos chose the epoch."""
-    held = samples("test", 400, seed=1, prefix="h")[37]
+    held = samples("test", NUM, seed=1, prefix="h")[37]
     leak = {
         "file": replace(held, photo="leak", group="leak", split=split),
         "picture": Sample(photo="leak", data=stored_again(held.data), count=3, split=split, group="leak"),
@@ -177,12 +199,13 @@ def test_one_photo_of_the_set_in_the_training_refuses(world: World, how: str, ki
 
 
 def test_training_that_is_not_known_refuses_and_says_what_is_missing(world: World) -> None:
-    result = run("models", "compare", world.fine, "--on", world.held, "--out", world.folder / "out")
+    result = run("models", "compare", world.fine, *TERMS, "--on", world.held, "--out", world.folder / "out")
     assert f"trained on the dataset {world.training[:12]}…; name its folder with --training" in str(
         result.exception
     )
     other = write_samples(world.folder / "other", samples("train", 10, seed=8, prefix="o"))
-    _, result = compare(replace_seen(world, "other"), world.fine)
+    where = ("--on", world.held, "--training", world.folder / "other", "--out", world.folder / "out")
+    result = run("models", "compare", world.fine, *TERMS, *where)
     assert f"{world.training[:12]}…, which is not {other.digest[:12]}…" in str(result.exception)
     for lineage, missing in (
         ({}, "its bundle names no dataset"),
@@ -202,12 +225,6 @@ def test_training_that_is_not_known_refuses_and_says_what_is_missing(world: Worl
         assert missing in str(result.exception)
 
 
-def replace_seen(world: World, name: str) -> World:
-    shutil.rmtree(world.folder / "seen")
-    (world.folder / name).rename(world.folder / "seen")
-    return world
-
-
 def test_a_parent_in_the_registry_brings_its_dataset_with_it(world: World) -> None:
     """The weights that a challenger began with have seen photos too."""
     older = write_samples(world.folder / "older", samples("train", 10, seed=5, prefix="p"))
@@ -222,8 +239,8 @@ def test_a_parent_in_the_registry_brings_its_dataset_with_it(world: World) -> No
 
 
 def test_a_set_that_was_changed_after_it_was_frozen_refuses(world: World) -> None:
-    assert run("models", "freeze", world.held).exit_code == 0
-    photos = samples("test", 400, seed=1, prefix="h")
+    assert compare(world, world.finer)[0]["word"] == "promote"
+    photos = samples("test", NUM, seed=1, prefix="h")
     shutil.rmtree(world.held)
     write_samples(world.held, [replace(photos[0], count=photos[0].count + 1), *photos[1:]])
     line, _ = compare(world, world.fine)
@@ -257,37 +274,27 @@ def test_the_budget_of_looks_is_kept_in_the_ledger(world: World, registry_of_tes
 def test_two_that_race_cannot_both_promote(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both saw the same champion; the second finds it moved."""
     registry = Registry.open()
-    versions = [registry.register(folder, by="ann").version for folder in (world.fine, world.finer)]
     promotion_set = PromotionSet.open(world.held)
     compared = judging.compare
 
-    def slow(*arguments: Any, **options: Any) -> Any:
+    def judged(folder: Path, name: str) -> str:
+        version = registry.register(folder, by=name).version
+        out = world.folder / name
+        judge(registry, version, promotion_set, training=world.seen, out=out, by=name, promote=True, policy=SMALL)
+        return version
+
+    def while_another_is_faster(*arguments: Any, **options: Any) -> Any:
         found = compared(*arguments, **options)
         monkeypatch.setattr(judging, "compare", compared)
-        judge(
-            registry,
-            versions[1],
-            promotion_set,
-            training=world.seen,
-            out=world.folder / "b",
-            by="bob",
-            promote=True,
-        )
+        faster.append(judged(world.finer, "bob"))
         return found
 
-    monkeypatch.setattr(judging, "compare", slow)
+    faster: list[str] = []
+    monkeypatch.setattr(judging, "compare", while_another_is_faster)
     with pytest.raises(ChangedMeanwhile, match="champion was moved by somebody else"):
-        judge(
-            registry,
-            versions[0],
-            promotion_set,
-            training=world.seen,
-            out=world.folder / "a",
-            by="ann",
-            promote=True,
-        )
+        judged(world.fine, "ann")
     pointed = registry.pointed(CHAMPION)
-    assert pointed is not None and pointed.version == versions[1]
+    assert pointed is not None and [pointed.version] == faster
     assert len(registry.models.moves(CHAMPION)) == 2
     registry.close()
 

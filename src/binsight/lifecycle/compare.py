@@ -75,17 +75,17 @@ def compare(
         code={"binsight": __version__, "git": git_hash() or ""},
         champion=_contender(bundles[0]),
         challenger=_contender(bundles[1]),
-        promotion_set=replace(facts, changed=changed, look=0),  # as though one were left
+        promotion_set=replace(facts, changed=changed),
         training=_training(bundles[1], folders, needed_datasets, promotion_set, seen),
         figures=None,
     )
-    if not any(refusals(comparison, terms)):
-        number = look(bundles[0].version, bundles[1].version) if look else None
-        comparison = replace(comparison, promotion_set=replace(comparison.promotion_set, look=number))
-        if number is not None:
-            return _with_figures(comparison, bundles, promotion_set, seen, terms, answers or Answers())
+    if any(refusals(comparison, terms)):
         return comparison
-    return replace(comparison, promotion_set=replace(comparison.promotion_set, look=None))
+    number = look(bundles[0].version, bundles[1].version) if look else None
+    comparison = replace(comparison, promotion_set=replace(comparison.promotion_set, look=number))
+    if number is None:
+        return comparison
+    return _with_figures(comparison, bundles, promotion_set, seen, terms, answers or Answers())
 
 
 def _with_figures(

@@ -28,8 +28,9 @@ class Contender:
 class SetFacts:
     """The promotion set as it was found, and as it was when it was frozen (`frozen_*`; empty where it never was).
 
-    `sha256` is over the photos (their bytes' hashes), counts and chains. `look` is the number of this look at it, None
-    where the budget of looks is spent. `shared_with` is an earlier set that has more than half of its photos, if any.
+    `sha256` is over the photos (their bytes' hashes), counts and chains. `look` is the number of this look at it: 0 where
+    something stood against looking, None where the budget of looks is spent. `shared_with` is an earlier set that has more
+    than half of its photos, if any.
     `changed` names the first photo whose bytes are not the dataset's any more; empty where all are.
     """
 
@@ -42,7 +43,7 @@ class SetFacts:
     num_groups: int
     frozen_sha256: str = ""
     frozen_at: str = ""
-    look: int | None = None
+    look: int | None = 0
     max_looks: int = 0
     shared_with: str = ""
     changed: str = ""

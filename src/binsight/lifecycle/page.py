@@ -153,7 +153,7 @@ def _rests_on(page: Page, comparison: Comparison, policy: PromotionPolicy) -> No
         "promotion set": f"{found.name}: split {found.split}{where} of the dataset {found.dataset_sha256}",
         "its photos and counts": f"{found.num_photos:,} in {found.num_groups:,} chains of bins, sha256 {found.sha256}",
         "frozen at": found.frozen_at or "never",
-        "look": "none" if found.look is None else f"{found.look} of {found.max_looks}",
+        "look": "none" if not found.look else f"{found.look} of {found.max_looks}",
         "training photos looked for in it": f"{training.num_photos:,}, found {training.num_leaks:,}; datasets "
         + (", ".join(training.datasets) or "none"),
         "compared at": comparison.compared_at,

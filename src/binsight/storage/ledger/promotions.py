@@ -21,7 +21,8 @@ _MOST_SHARED = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrozenSet:
-    """A promotion set as it was frozen. `shared_with` names an earlier one that has more than half of its photos."""
+    """A promotion set as it was frozen. `shared_with` names an earlier one that has judged challengers on more than
+    half of its photos."""
 
     name: str
     sha256: str
@@ -158,10 +159,11 @@ def _frozen(connection: sa.Connection, row: "sa.Row[Any]") -> FrozenSet:
 
 
 def _shared_with(connection: sa.Connection, row: "sa.Row[Any]") -> str:
-    """An earlier set, of other photos as a whole, that has more than half of this one's."""
+    """An earlier set, of other photos as a whole, that has more than half of this one's and has judged somebody."""
     earlier = (promotion_sets.c.sha256 != row.sha256) & (promotion_sets.c.frozen_at < row.frozen_at)
+    looked_at = promotion_sets.c.sha256.in_(sa.select(promotion_looks.c.set_sha256))
     photos = json.loads(row.photos)
-    for other in connection.execute(sa.select(promotion_sets).where(earlier)):
+    for other in connection.execute(sa.select(promotion_sets).where(earlier & looked_at)):
         if len(set(json.loads(other.photos)).intersection(photos)) > _MOST_SHARED * len(photos):
             return str(other.name)
     return ""
