@@ -180,6 +180,13 @@ def test_serving_loads_nothing_that_trains_or_reports() -> None:
     assert loaded.isdisjoint({*TRAINING, "pyarrow", "matplotlib", "scipy", "imagehash", "boto3", "ray"})
 
 
+def test_comparing_models_loads_nothing_that_trains() -> None:
+    """A challenger may be judged where the service runs."""
+    loaded = loaded_after("from binsight.lifecycle import judge, prune, sagemaker_package, mlflow_model")
+    assert "sqlalchemy" in loaded
+    assert loaded.isdisjoint({*TRAINING, "boto3", "ray", "mlflow", "onnx"})
+
+
 def test_a_plain_service_loads_nothing_for_what_it_was_not_told_to_do() -> None:
     """Without a ledger and links it is ready sooner: for the sake of constants it once loaded their libraries."""
     loaded = loaded_after(
@@ -232,6 +239,8 @@ def test_public_names_are_there_and_documented(room: str) -> None:
         ("train recipe.toml", "train"),
         ("export run bundle", "train"),
         ("serve", "serve"),
+        ("models compare bundle --on dataset", "data"),
+        ("models list", "ledger"),
     ],
 )
 def test_a_command_whose_extra_is_missing_says_how_to_install_it(
