@@ -1,8 +1,8 @@
 """Render the reference pages from the code that they describe: `./dev docs`.
 
 `docs/reference/commands.md` comes from the commands' own docstrings and options, `docs/reference/settings.md` from
-the settings' own descriptions, `docs/reference/recipes.md` from the recipes' own fields. A test fails where a page
-is not what this renders.
+the settings' own descriptions, `docs/reference/recipes.md` and `docs/reference/terms.md` from the fields of recipes and of
+retrainings' terms. A test fails where a page is not what this renders.
 """
 
 import inspect
@@ -47,6 +47,14 @@ can be given on the command line as well: `binsight train recipes/default.toml t
 has the default below. The run folder keeps the whole recipe.
 """
 
+TERMS_HEAD = """\
+# Terms of a retraining
+
+A TOML file that decides when `binsight retrain` trains a challenger, from what, and what becomes of it ([how
+to](../how-to/retrain.md)). Every field can be given on the command line as well: `binsight retrain retrain.toml
+due.counts=500`. A field left out has the default below.
+"""
+
 SEARCH_HEAD = """
 ## [search]
 
@@ -85,18 +93,26 @@ def recipes_page() -> str:
     from binsight.model.recipe import Recipe
     from binsight.model.search import Search
 
-    lines = [RECIPES_HEAD]
-    lines += _fields_table(
-        "", {name: f for name, f in Recipe.model_fields.items() if not _is_section(f.annotation)}
-    )
-    for name, field in Recipe.model_fields.items():
-        section = field.annotation
-        if _is_section(section):
-            lines.append(f"\n## [{name}]\n\n{_escaped(inspect.getdoc(section) or '')}\n")
-            lines += _fields_table(f"{name}.", section.model_fields)
-    lines.append(SEARCH_HEAD)
+    lines = [RECIPES_HEAD, *_sections(Recipe), SEARCH_HEAD]
     lines += _fields_table("search.", Search.model_fields)
     return "\n".join(lines) + "\n"
+
+
+def terms_page() -> str:
+    """The page of all fields of a retraining's terms."""
+    from binsight.lifecycle.terms import Terms
+
+    return "\n".join([TERMS_HEAD, *_sections(Terms)]) + "\n"
+
+
+def _sections(of: Any) -> Iterator[str]:
+    """Tables of a file's fields: those at its top, then those of each section."""
+    yield from _fields_table("", {name: f for name, f in of.model_fields.items() if not _is_section(f.annotation)})
+    for name, field in of.model_fields.items():
+        section = field.annotation
+        if _is_section(section):
+            yield f"\n## [{name}]\n\n{_escaped(inspect.getdoc(section) or '')}\n"
+            yield from _fields_table(f"{name}.", section.model_fields)
 
 
 def _is_section(annotation: Any) -> bool:
@@ -113,9 +129,16 @@ def _fields_table(prefix: str, fields: Mapping[str, Any]) -> list[str]:
                 for inner, about in field.annotation.model_fields.items()
             ]
             continue
-        default = "required" if field.is_required() else f"`{field.default}`"
+        default = "required" if field.is_required() else f"`{_plain(field.default)}`"
         rows.append(f"| `{prefix}{name}` | {default} | {_escaped(field.description)} |")
     return rows
+
+
+def _plain(value: Any) -> Any:
+    """A path as it is written in a file."""
+    if isinstance(value, tuple):
+        return tuple(str(one) if isinstance(one, Path) else one for one in value)
+    return value
 
 
 def walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
@@ -174,3 +197,4 @@ if __name__ == "__main__":
     (REFERENCE / "commands.md").write_text(commands_page(), encoding="utf-8")
     (REFERENCE / "settings.md").write_text(settings_page(), encoding="utf-8")
     (REFERENCE / "recipes.md").write_text(recipes_page(), encoding="utf-8")
+    (REFERENCE / "terms.md").write_text(terms_page(), encoding="utf-8")

@@ -43,7 +43,7 @@ def lazy_groups(group: LazyGroup) -> Iterator[tuple[str, str, click.Command]]:
             yield from lazy_groups(command)
 
 
-@pytest.mark.parametrize("page", ["commands", "settings", "recipes"])
+@pytest.mark.parametrize("page", ["commands", "settings", "recipes", "terms"])
 def test_the_reference_is_what_the_code_renders(page: str) -> None:
     rendered = getattr(render, f"{page}_page")()
     assert (ROOT / "docs" / "reference" / f"{page}.md").read_text() == rendered, "run ./dev docs"

@@ -16,6 +16,7 @@ def an_objective(
     known: list[float],
     *,
     model: Mapping[str, object] | None = None,
+    weights: list[float] | None = None,
     **training: object,
 ) -> Objective:
     """Of a network with five counts, plain labels and one auxiliary value, unless told otherwise."""
@@ -26,7 +27,10 @@ def an_objective(
         "training": training,
     }
     auxiliary_NA = np.array(known, dtype=np.float32)[:, None]
-    return Objective(Recipe.model_validate(fields), np.array(counts), np.array(is_natural), auxiliary_NA)
+    weights_N = None if weights is None else np.array(weights, dtype=np.float32)
+    return Objective(
+        Recipe.model_validate(fields), np.array(counts), np.array(is_natural), auxiliary_NA, weights_N=weights_N
+    )
 
 
 def fitted_shares(objective: Objective, num_photos: int) -> list[float]:
@@ -55,6 +59,22 @@ def test_the_shares_of_photos_collected_by_their_count_are_not_learnt() -> None:
 
     assert shares(is_natural) == pytest.approx([0.1, 0.3, 0.4, 0.15, 0.05], abs=0.011)
     assert shares([True] * 4000)[1] == pytest.approx(2300 / 4000, abs=0.011)
+
+
+def test_a_photo_counts_as_much_as_its_weight() -> None:
+    """Of 1,000 bins 900 hold 1, of which 100 were counted; of those that hold 3 all were."""
+    counts, weights = [1] * 100 + [3] * 100, [1.8] * 100 + [0.2] * 100
+    weighted = an_objective(counts, [True] * 200, [0.0] * 200, weights=weights)
+    assert fitted_shares(weighted, 200) == pytest.approx([0, 0.9, 0, 0.1, 0], abs=0.011)
+    as_they_come = an_objective(counts, [True] * 200, [0.0] * 200)
+    assert fitted_shares(as_they_come, 200) == pytest.approx([0, 0.5, 0, 0.5, 0], abs=0.011)
+
+
+def test_natural_shares_of_counts_are_those_of_weighted_photos() -> None:
+    counts, is_natural = [1] * 100 + [3] * 100 + [1] * 50 + [3] * 150, [True] * 200 + [False] * 200
+    weights = [1.8] * 100 + [0.2] * 100 + [1.0] * 200
+    weighted = an_objective(counts, is_natural, [0.0] * 400, weights=weights)
+    assert fitted_shares(weighted, 400) == pytest.approx([0, 0.9, 0, 0.1, 0], abs=0.011)
 
 
 def test_answers_that_are_blurred_like_the_labels_are_learnt_sharp() -> None:

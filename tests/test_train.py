@@ -312,3 +312,17 @@ def test_a_small_run_beats_the_majority_class_on_photos_it_has_not_seen(abid: Pa
     assert exact.mean() > majority + 2 * error
     shifted = np.roll(run.predict(dataset, photos), 1, axis=1)  # a broken label order: every answer one too high
     assert photo_scores(shifted, counts).exact.mean() < majority + error
+
+
+def test_photos_weigh_what_their_column_says_and_one_on_average(recipe: Recipe, dataset: Dataset) -> None:
+    weighed = Photos(dataset, with_weight(recipe, "original_width"), "train")
+    widths = np.array([float(photo.extras["original_width"]) for photo in weighed.chosen])
+    assert weighed.weights == pytest.approx(widths / widths.mean())
+    assert set(Photos(dataset, recipe, "train").weights.tolist()) == {1.0}
+    assert set(Photos(dataset, with_weight(recipe, "no_such_column"), "train").weights.tolist()) == {1.0}
+    with pytest.raises(BadDataset, match="column kind must hold numbers"):
+        Photos(dataset, with_weight(recipe, "kind"), "train")
+
+
+def with_weight(recipe: Recipe, column: str) -> Recipe:
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"weight": column})})

@@ -62,6 +62,10 @@ COMMANDS = {
         "binsight.cli.export:export",
         "Turn a run into a bundle: ONNX, self-contained, parity-checked.",
     ),
+    "retrain": (
+        "binsight.cli.retrain:retrain",
+        "Train a challenger on new counts, and promote it if it is better.",
+    ),
     "reference": (
         "binsight.cli.reference:reference",
         "Say which photos drift is measured against: a new bundle of the same model.",

@@ -9,9 +9,11 @@ from binsight.console.pages import page
 from binsight.console.state import Console, TheConsole
 from binsight.counting.bundle import CERTIFICATE_NAME
 from binsight.decision.certificate import Certificate, read_certificate
-from binsight.storage.ledger import Models
+from binsight.storage.ledger import Models, Retrainings
 
 router = APIRouter()
+
+MOST_RETRAININGS = 10
 
 
 @router.get("/models")
@@ -27,6 +29,7 @@ def models_page(request: Request, _user: Deciding, console: TheConsole) -> Respo
         certificate=_certificate(console),
         versions=models.versions(),
         pointed=pointed,
+        retrainings=Retrainings(console.ledger).newest(MOST_RETRAININGS),
         moves=[move for alias in pointed for move in models.moves(alias)],
     )
 

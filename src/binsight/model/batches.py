@@ -40,7 +40,8 @@ def wanted_photos(dataset: Dataset, recipe: Recipe, split: Split) -> tuple[Label
 
 
 class Photos:
-    """One split as the trainer uses it: pixels (N, size, size, 3), counts (N,), whether they come naturally (N,).
+    """One split as the trainer uses it: pixels (N, size, size, 3), counts (N,), whether they come naturally (N,), weights
+    (N,) of mean 1.
 
     Raises `BadDataset` as `wanted_photos` does, and where no photo is natural.
     """
@@ -52,6 +53,7 @@ class Photos:
         if not self.is_natural.any():
             raise BadDataset(f"{dataset.folder} has no {split} photo of those that data.natural asks for")
         self.chosen = chosen
+        self.weights = _weights(chosen, recipe.data.weight)
         self.pixels = cached_pixels(dataset, chosen, recipe.data.preprocessing)
 
     def __len__(self) -> int:
@@ -74,6 +76,17 @@ class Photos:
 def matches(photo: LabelledPhoto, where: Mapping[str, Sequence[str]]) -> bool:
     """Whether the photo has one of the wanted values in every column named."""
     return all(photo.extras.get(column) in values for column, values in where.items())
+
+
+def _weights(photos: Sequence[LabelledPhoto], column: str | None) -> npt.NDArray[np.float32]:
+    """How much each photo counts, 1 on average; 1 where it does not say. Raises `BadDataset` for what is no weight."""
+    if column is None:
+        return np.ones(len(photos), np.float32)
+    values = np.array([_number(photo, column) if photo.extras.get(column) else 1.0 for photo in photos])
+    if not values.sum():
+        raise BadDataset(f"the dataset's column {column} must give some photo a weight above 0, but gives none")
+    weights: npt.NDArray[np.float32] = (values / values.mean()).astype(np.float32)
+    return weights
 
 
 def _number(photo: LabelledPhoto, column: str) -> float:

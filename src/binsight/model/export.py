@@ -29,6 +29,7 @@ from binsight.counting.bundle import (
     CERTIFICATE_NAME,
     GOLDEN_NAME,
     MODEL_NAME,
+    SPEC_NAME,
     Bundle,
     BundleSpec,
     file_digest,
@@ -50,7 +51,7 @@ from binsight.model.batches import wanted_photos
 from binsight.model.card import render_card
 from binsight.model.learned import learned_from
 from binsight.model.quantise import Weights, check_storage_loss, storage_loss, store_weights
-from binsight.model.recipe import dump_recipe
+from binsight.model.recipe import Recipe, placeless
 from binsight.model.reference import write_reference
 from binsight.model.run import Run
 
@@ -187,11 +188,12 @@ def _write_golden(folder: Path) -> None:
 
 def _lineage(run: Run) -> dict[str, Any]:
     environment, trained = run.environment(), Run.open(run.folder).recipe
+    first_weights = _first_weights(run)
     return {
-        "recipe_sha256": sha256(dump_recipe(trained).encode()).hexdigest(),
+        "recipe_sha256": _recipe_digest(trained, first_weights),
         "trained_size": trained.data.preprocessing.size,
         "weights_sha256": file_digest(run.folder / "best.safetensors"),
-        "first_weights": _first_weights(run),
+        "first_weights": first_weights,
         "backbone": run.recipe.model.backbone,
         "head": run.recipe.model.head,
         "dataset_sha256": environment["dataset"]["sha256"],
@@ -199,6 +201,20 @@ def _lineage(run: Run) -> dict[str, Any]:
         "git": environment["git"],
         "binsight": __version__,
     }
+
+
+def _recipe_digest(recipe: Recipe, first_weights: str) -> str:
+    """Of the recipe wherever its files lay: a training done again in another folder makes the very same bundle."""
+    teachers = [_teacher_digest(folder) for folder in recipe.training.teachers]
+    return sha256(placeless(recipe, weights=first_weights, teachers=teachers).encode()).hexdigest()
+
+
+def _teacher_digest(folder: Path) -> str:
+    """A teacher by its content; by where it lay, where that is gone by now."""
+    for name in ("best.safetensors", SPEC_NAME):
+        if (folder / name).is_file():
+            return file_digest(folder / name)
+    return str(folder)
 
 
 def _first_weights(run: Run) -> str:

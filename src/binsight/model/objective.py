@@ -14,7 +14,7 @@ from binsight.model.recipe import Recipe
 
 class Objective:
     """The loss of a recipe over given training photos: `counts_N`, whether they come naturally, auxiliary values of
-    their records, and what the teachers say, if there are any."""
+    their records, what the teachers say, if there are any, and how much each photo counts (`weights_N`, of mean 1)."""
 
     def __init__(
         self,
@@ -23,7 +23,9 @@ class Objective:
         is_natural_N: npt.NDArray[np.bool_],
         auxiliary_NA: npt.NDArray[np.float32],
         taught_NK: npt.NDArray[np.float32] | None = None,
+        weights_N: npt.NDArray[np.float32] | None = None,
     ) -> None:
+        self._weights_N = torch.ones(len(counts_N)) if weights_N is None else torch.from_numpy(weights_N)
         self.targets_NK = targets_BK(
             torch.from_numpy(counts_N), num_counts=recipe.model.num_counts, soft_sigma=recipe.model.soft_sigma
         )
@@ -33,7 +35,7 @@ class Objective:
             soft_sigma=recipe.model.soft_sigma,
         )
         self._kernel_KK = kernel_KK if recipe.training.blur_answers and recipe.model.soft_sigma else None
-        self._log_shifts_NK = log_shifts_NK(self.targets_NK, torch.from_numpy(is_natural_N))
+        self._log_shifts_NK = log_shifts_NK(self.targets_NK, torch.from_numpy(is_natural_N), self._weights_N)
         self._auxiliary_NA = torch.from_numpy(auxiliary_NA)
         self._auxiliary_weight = recipe.training.auxiliary_weight
         self._taught_NK = None if taught_NK is None else torch.from_numpy(taught_NK)
@@ -46,14 +48,15 @@ class Objective:
 
     def _count_loss(self, log_probs_BK: Tensor, places_B: Tensor) -> Tensor:
         device = log_probs_BK.device
+        weights_B = self._weights_N[places_B].to(device)
         shifted_BK = shifted(log_probs_BK, self._log_shifts_NK[places_B].to(device))
         if self._kernel_KK is not None:
             shifted_BK = blurred(shifted_BK, self._kernel_KK.to(device))
-        loss = cross_entropy(shifted_BK, self.targets_NK[places_B].to(device))
+        loss = cross_entropy(shifted_BK, self.targets_NK[places_B].to(device), weights_B)
         if self._taught_NK is None:
             return loss
         # Teachers answer as for natural photos whatever the photo, so theirs is compared without the shift.
-        taught = cross_entropy(log_probs_BK, self._taught_NK[places_B].to(device))
+        taught = cross_entropy(log_probs_BK, self._taught_NK[places_B].to(device), weights_B)
         return (1 - self._teacher_share) * loss + self._teacher_share * taught
 
 
@@ -69,18 +72,21 @@ def targets_BK(counts_B: Tensor, *, num_counts: int, soft_sigma: float) -> Tenso
     return torch.softmax(-(distance_BK**2) / (2 * soft_sigma**2), dim=1)
 
 
-def log_shifts_NK(targets_NK: Tensor, is_natural_N: Tensor) -> Tensor:
+def log_shifts_NK(targets_NK: Tensor, is_natural_N: Tensor, weights_N: Tensor | None = None) -> Tensor:
     """What to add to each training photo's log-probabilities so that the network learns the natural shares of counts.
 
     Nothing for a natural photo; for the others, the logarithm of how much more often each count occurs among them.
     The network then answers for photos that come as the natural ones do, and learns from the others what a count
-    looks like, not how often it is met (logit adjustment: Menon et al. 2021, arXiv:2007.07314).
+    looks like, not how often it is met (logit adjustment: Menon et al. 2021, arXiv:2007.07314). Photos that count more
+    than others count more in the shares too.
     """
     num_counts = targets_NK.shape[1]
+    weights_N = torch.ones(len(targets_NK)) if weights_N is None else weights_N
 
     def log_shares_K(chosen_N: Tensor) -> Tensor:
         # One photo's worth is spread evenly: a count that never occurred is unlikely, not impossible.
-        return ((targets_NK[chosen_N].sum(0) + 1 / num_counts) / (chosen_N.sum() + 1)).log()
+        shares_K = (targets_NK[chosen_N] * weights_N[chosen_N, None]).sum(0)
+        return ((shares_K + 1 / num_counts) / (weights_N[chosen_N].sum() + 1)).log()
 
     shift_K = log_shares_K(~is_natural_N) - log_shares_K(is_natural_N)
     return torch.where(is_natural_N[:, None], torch.zeros_like(shift_K), shift_K)
@@ -100,9 +106,14 @@ def blurred(log_probs_BK: Tensor, kernel_KK: Tensor) -> Tensor:
     return torch.logsumexp(log_probs_BK[:, :, None] + kernel_KK.log()[None], dim=1)
 
 
-def cross_entropy(log_probs_BK: Tensor, targets_BK: Tensor) -> Tensor:
-    """Mean cross-entropy of label distributions, in nats."""
-    return -(targets_BK * log_probs_BK).sum(dim=1).mean()
+def cross_entropy(log_probs_BK: Tensor, targets_BK: Tensor, weights_B: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy of label distributions, in nats, each times its weight.
+
+    Not divided by the batch's weights: they are 1 on average over all photos, and a batch of light photos is to move the
+    network less than one of heavy ones. So the gradient is, in expectation, that of all photos as they are weighted.
+    """
+    losses_B = -(targets_BK * log_probs_BK).sum(dim=1)
+    return (losses_B if weights_B is None else losses_B * weights_B).mean()
 
 
 def auxiliary_loss(told_BA: Tensor, known_BA: Tensor) -> Tensor:

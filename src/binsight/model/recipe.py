@@ -40,6 +40,11 @@ class Data(Section):
         "works. The other photos train too, but the network does not learn how often each count occurs among them, and "
         "`val` is these photos alone.",
     )
+    weight: str | None = Field(
+        None,
+        description="Column of how much each training photo counts in the loss, 1 where a photo has none: for photos that "
+        "were counted with known probabilities. Only proportions matter.",
+    )
     most: int | None = Field(None, gt=0, description="Train on at most so many photos, drawn by the seed.")
     preprocessing: Preprocessing = Field(
         Preprocessing(size=160, fit="squash", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
@@ -199,6 +204,19 @@ def dump_recipe(recipe: Recipe) -> str:
     import tomli_w
 
     return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
+def placeless(recipe: Recipe, *, weights: str, teachers: Sequence[str]) -> str:
+    """The recipe as TOML without where anything lies: what was learnt is the same wherever the dataset stood.
+
+    `weights` and `teachers` name the first weights and the teachers by their content; the dataset's hash stands beside.
+    """
+    fields = recipe.model_dump(mode="json", exclude_none=True)
+    fields["data"]["dataset"] = ""
+    fields["model"]["weights"], fields["training"]["teachers"] = weights, list(teachers)
+    import tomli_w
+
+    return tomli_w.dumps(fields)
 
 
 def _apply(fields: dict[str, Any], override: str) -> None:

@@ -51,15 +51,24 @@ AfterEpoch = Callable[[EpochMetrics], None]
 
 
 def train(
-    recipe: Recipe, folder: Path, *, say: Say = lambda _: None, after_epoch: AfterEpoch = lambda _: None
+    recipe: Recipe,
+    folder: Path,
+    *,
+    say: Say = lambda _: None,
+    after_epoch: AfterEpoch = lambda _: None,
+    threads: int | None = None,
 ) -> Run:
     """Train by the recipe into `folder`, or go on with the run that is there.
 
-    `say` gets a line an epoch and every health finding, `after_epoch` each epoch's metrics when they are written; an
-    error that it raises ends the run, which can be gone on with. Raises `BadRecipe` where `folder` holds a run of
-    another recipe, `Stopped` on Ctrl-C or SIGTERM, `GateFailed` where the loss is no longer a number.
+    `threads` is how many this process computes with: sums are added up in another order by another number of them, and
+    so the weights differ in their last digits. `say` gets a line an epoch and every health finding, `after_epoch` each
+    epoch's metrics when they are written; an error that it raises ends the run, which can be gone on with. Raises
+    `BadRecipe` where `folder` holds a run of another recipe, `Stopped` on Ctrl-C or SIGTERM, `GateFailed` where the loss
+    is no longer a number.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its greetings are not for users
+    if threads is not None:
+        torch.set_num_threads(threads)
     fabric = Fabric(devices=recipe.training.devices, precision=PRECISIONS[recipe.training.precision])
     fabric.launch()
     if fabric.device.type == "cpu":
@@ -120,6 +129,7 @@ class Trainer:
             photos.is_natural,
             photos.auxiliary_NA(recipe.model.auxiliary),
             taught_NK(folder),
+            photos.weights,
         )
         torch.manual_seed(recipe.seed)
         network: nn.Module = build_network(recipe.model)

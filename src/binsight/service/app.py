@@ -25,6 +25,7 @@ from binsight import __version__
 from binsight.counting import Bundle, default_bundle
 from binsight.counting.cores import available_cores
 from binsight.errors import BadInput, BinsightError
+from binsight.records import CHAMPION
 from binsight.service import drifting, inference_protocol, integrators, sagemaker
 from binsight.service.access import OPEN_PATHS, Access
 from binsight.service.alerts import Alert, Alerts
@@ -96,7 +97,7 @@ def make_app(
     app.state.traces, app.state.alerts = traces, alerts
     app.state.drift = DriftWatch(metrics, window=chosen.drift_photos)
     app.state.answering = app.state.lanes = app.state.watchman = app.state.failure = None
-    app.state.following = app.state.shadow = app.state.suspensions = None
+    app.state.following = app.state.shadow = app.state.suspensions = app.state.trials = None
     app.state.ends_at = None
     app.state.on_failure = app.state.on_ready = lambda: None
     app.state.demands_keys = chosen.access == "keys" if keys is None else keys
@@ -159,8 +160,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         await asyncio.wait([loading])
         state = app.state
-        helpers = (state.following, state.watchman, state.shadow, state.suspensions, state.known_keys)
-        for helper in filter(None, helpers):
+        watching = (state.trials, state.following, state.watchman, state.suspensions)
+        for helper in filter(None, (*watching, state.shadow, state.known_keys)):
             await asyncio.to_thread(helper.stop)
         for taken in filter(None, (app.state.lanes, app.state.capturer)):
             await asyncio.to_thread(taken.close, within=_left(app))
@@ -266,6 +267,14 @@ def _follow(state: State, registry: "Registry") -> None:
         registry, state.lanes, state.metrics, champion=state.follow, canary=has_canary, shadow=state.shadow
     )
     state.following.start()
+    if state.follow == CHAMPION:
+        from binsight.service.on_trial import Trials
+        from binsight.storage.ledger import Ledger
+
+        ledger = Ledger.open(state.settings.ledger)
+        failed = lambda: state.following.failure  # noqa: E731
+        state.trials = Trials(registry, ledger, state.lanes, state.metrics, state.drift, failed=failed)
+        state.trials.start()
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

@@ -1,6 +1,8 @@
 """What the champion, the canary and the shadow do, as figures for Prometheus."""
 
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 
@@ -10,6 +12,38 @@ from binsight.service.served import Counted, Served
 MOST_MODELS = 8
 """Bundles that have figures of their own at a time: a service that runs for a year sees more than it should show."""
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleFigures:
+    """What a bundle did in a role: photos, those it failed on, and photos by the most seconds that they took."""
+
+    counted: float = 0.0
+    failed: float = 0.0
+    buckets: Mapping[float, float] = field(default_factory=dict)
+
+    def since(self, before: "RoleFigures") -> "RoleFigures":
+        """What of it was done after an earlier look."""
+        return RoleFigures(
+            counted=self.counted - before.counted,
+            failed=self.failed - before.failed,
+            buckets={most: number - before.buckets.get(most, 0.0) for most, number in self.buckets.items()},
+        )
+
+    def quantile_s(self, share: float) -> float | None:
+        """The time within which so large a share of the photos was counted, within a bucket as if they lay evenly in it;
+        the largest bound for what lies beyond all of them. None without photos."""
+        bounds = sorted(self.buckets)
+        total = self.buckets[bounds[-1]] if bounds else 0.0
+        if total <= 0:
+            return None
+        wanted, low, below = share * total, 0.0, 0.0
+        for most in bounds:
+            number = self.buckets[most]
+            if number >= wanted and number > below:
+                return low if most == float("inf") else low + (most - low) * (wanted - below) / (number - below)
+            low, below = most, number
+        return low
 
 
 class RoleMetrics:
@@ -64,6 +98,20 @@ class RoleMetrics:
         self.same.labels(*pair).inc(off == 0)
         self.difference.labels(*pair).observe(off)
         self.variation.labels(*pair).observe(total_variation(shadow.estimate, champion.estimate))
+
+    def figures(self, role: str, version: str) -> "RoleFigures":
+        """What a bundle has done in a role since the process began; nothing of one that is forgotten by now."""
+        wanted = {"role": role, "model": version}
+        numbers = {"counted": 0.0, "failed": 0.0}
+        for sample in next(iter(self.photos.collect())).samples:
+            if sample.name.endswith("_total") and wanted.items() <= sample.labels.items():
+                numbers[sample.labels["result"]] = sample.value
+        buckets = {
+            float(sample.labels["le"]): sample.value
+            for sample in next(iter(self.seconds.collect())).samples
+            if sample.name.endswith("_bucket") and wanted.items() <= sample.labels.items()
+        }
+        return RoleFigures(counted=numbers["counted"], failed=numbers["failed"], buckets=buckets)
 
     def _version(self, served: Served) -> str:
         """The bundle's version, as a label; the one heard of longest ago is forgotten where there are too many."""

@@ -15,7 +15,10 @@ from binsight.storage.ledger.people import ADMIN, APPROVER, COUNTER, ROLES, Peop
 from binsight.storage.ledger.policies import Policies, PolicyRow
 from binsight.storage.ledger.promotions import DecisionRow, FrozenSet, Promotions
 from binsight.storage.ledger.proof import prove
+from binsight.storage.ledger.retrainings import Retraining, Retrainings
 from binsight.storage.ledger.tasks import CountRow, Detail, NewTask, Task, TaskRows
+from binsight.storage.ledger.trusted import TrustedCount, TrustedCounts
+from binsight.storage.ledger.turns import Marks, Turn, Turns
 
 __all__ = [
     "ADMIN",
@@ -49,6 +52,7 @@ __all__ = [
     "Lease",
     "Leases",
     "Ledger",
+    "Marks",
     "ModelVersion",
     "Models",
     "NewTask",
@@ -58,9 +62,15 @@ __all__ = [
     "PolicyRow",
     "Promotions",
     "Proof",
+    "Retraining",
+    "Retrainings",
     "Sessions",
     "Task",
     "TaskRows",
+    "TrustedCount",
+    "TrustedCounts",
+    "Turn",
+    "Turns",
     "User",
     "prove",
 ]

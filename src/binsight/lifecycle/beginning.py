@@ -1,0 +1,143 @@
+"""What a retraining begins with: whether it is due, whether there is anything new, and the plan that says so for good."""
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from binsight.audit.standing import standing_of
+from binsight.counting.cores import available_cores
+from binsight.counting.registry import Registry
+from binsight.errors import MissingObject
+from binsight.lifecycle.artifacts import identity, key_of
+from binsight.lifecycle.counted import counted_bins, number_of_counts
+from binsight.lifecycle.due import Facts, Verdict, is_due
+from binsight.lifecycle.parents import Learned, champions_run, learned
+from binsight.lifecycle.plan import Plan
+from binsight.lifecycle.terms import Terms
+from binsight.model.recipe import dump_recipe, load_recipe
+from binsight.records import CHAMPION
+from binsight.storage.api_key import stamp
+from binsight.storage.ledger import Certificates, Ledger, Marks, Pointed, Retrainings
+from binsight.storage.ledger.retrainings import DECIDED
+
+DATE = "retrain.date"
+"""The mark from which a retraining's date counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """A plan and its recipe; or `plan` is None, and `sentence` says why there is nothing to do."""
+
+    plan: Plan | None
+    recipe: str
+    sentence: str
+
+
+def look(terms: Terms, ledger: Ledger, champion: Pointed, *, now: datetime | None = None) -> Verdict:
+    """Whether a retraining is due, and the date's mark set where it has to count from now on."""
+    at, marks = now or datetime.now(UTC), Marks(ledger)
+    last = Retrainings(ledger).newest(1, states=DECIDED)
+    since = marks.get(DATE)
+    facts = Facts(
+        now=at,
+        num_counts=number_of_counts(ledger),
+        num_counts_before=last[0].num_counts if last else 0,
+        since=None if since is None else datetime.fromisoformat(since),
+        has_retrained=bool(last),
+        drift=drift_of(ledger, champion),
+    )
+    verdict = is_due(facts, terms.due)
+    if verdict.starts_date:
+        marks.set(DATE, stamp(at))
+    return verdict
+
+
+def drift_of(ledger: Ledger, champion: Pointed) -> str:
+    """Why a certificate of the champion's estimates is suspended, but for its age; empty where none is."""
+    certificates = Certificates(ledger)
+    for sha256 in certificates.used():
+        standing = standing_of(sha256, certificates.acts(sha256))
+        for reason in standing.reasons:
+            if reason.why != "aged" and standing.model.endswith(f":{champion.version}"):
+                return reason.sentence
+    return ""
+
+
+def champion_of(registry: Registry) -> Pointed:
+    """The bundle in use. Raises `MissingObject` where there is none."""
+    found = registry.pointed(CHAMPION)
+    if found is None:
+        raise MissingObject(
+            f"{CHAMPION} points at no model yet, and a challenger has nothing to be better than; binsight models register "
+            "one, and promote it"
+        )
+    return found
+
+
+def begin(
+    terms: Terms, registry: Registry, ledger: Ledger, champion: Pointed, work: Path, *, why: str, anyway: bool
+) -> Beginning:
+    """The plan of a new retraining. Raises `BadInput`, `BadRecipe`, `BadDataset` or `MissingObject` for what it lacks."""
+    recipe_text = recipe_text_of(terms)
+    rows = [asdict(one) for one in counted_bins(ledger)]
+    inputs = key_of(
+        {
+            "rows": rows,
+            "base": identity("dataset", terms.data.base),
+            "recipe": recipe_text,
+            "begin": terms.train.begin,
+            "champion": champion.version,
+        }
+    )
+    if not anyway and (sentence := _nothing_new(terms, ledger, champion, registry, inputs, len(rows))):
+        return Beginning(plan=None, recipe="", sentence=sentence)
+    parent, seen = None, Learned()
+    if terms.train.begin == "champion":
+        parent = champions_run(registry.fetch(champion.version), [*terms.train.runs, work])
+        seen = learned(parent)
+    plan = Plan(
+        id=str(uuid4()),
+        why=why,
+        terms_sha256=terms_digest(terms, recipe_text),
+        inputs_sha256=inputs,
+        champion=champion.version,
+        revision=champion.revision,
+        parent=None if parent is None else str(parent),
+        learned=seen,
+        rows=tuple(rows),
+        num_counts=len(rows),
+        threads=available_cores(),
+    )
+    return Beginning(plan=plan, recipe=recipe_text, sentence="")
+
+
+def terms_digest(terms: Terms, recipe_text: str) -> str:
+    """What of the terms decides what a retraining does, once it is begun."""
+    fields = terms.model_dump(mode="json", exclude={"due"})
+    return key_of({"terms": fields, "recipe": recipe_text})
+
+
+def recipe_text_of(terms: Terms) -> str:
+    """The recipe of the terms, whole, without a dataset."""
+    return dump_recipe(load_recipe(terms.train.recipe, ["data.dataset=", *terms.train.overrides]))
+
+
+def _nothing_new(
+    terms: Terms, ledger: Ledger, champion: Pointed, registry: Registry, inputs: str, num_rows: int
+) -> str:
+    """Why a retraining would learn nothing that the last one, or the champion, did not; empty where it would."""
+    last = Retrainings(ledger).newest(1, states=DECIDED)
+    if last and last[0].inputs_sha256 == inputs:
+        return (
+            f"nothing is new since the retraining of {last[0].begun_at[:16]}, which ended so: {last[0].state}; "
+            "have bins counted, or retrain all the same with --anyway"
+        )
+    if not last and not num_rows:
+        lineage = next((one.lineage for one in registry.models.versions() if one.version == champion.version), {})
+        if lineage.get("dataset_sha256") == identity("dataset", terms.data.base):
+            return (
+                "no bin with a photo was counted yet, and the champion was trained on this very dataset; have bins "
+                "counted (binsight audit --tasks), or retrain all the same with --anyway"
+            )
+    return ""

@@ -1,0 +1,180 @@
+"""A dataset that counted bins join: their photos train, as far as nothing ties them to photos that judge.
+
+```
+base ──────────┐
+promotion set ─┼─▶ one folder of links, splits and groups as they were ─▶ binsight.dataset.prepare ─▶ dataset
+counted bins ──┘   (new ones: train)                                      links, leaks, gate
+```
+What keeps a new photo away from the promotion set is what keeps any dataset's splits apart: the same bin, a near-identical
+picture, one gate. Photos of the promotion set that the base does not hold are put into `test` for that, and stay there.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from binsight.dataset.manifest import Dataset, LabelledPhoto
+from binsight.dataset.prepare import Prepared, PrepareOptions, prepare
+from binsight.dataset.split import Shares
+from binsight.decision.sampled import MOST, training_weights
+from binsight.errors import StorageFailure
+from binsight.imaging.decode import Limits
+from binsight.lifecycle.counted import LEFT_OUT_COLUMNS, MOST_SAID, LeftOut, name_of, read_gathered, write_table
+from binsight.settings import settings
+from binsight.storage.files import make_folder
+
+WEIGHT = "weight"
+"""The column of the dataset that says how much a photo counts; a recipe reads it as `data.weight`."""
+_TRAIN_ALONE: Shares = {"train": 1.0, "val": 0.0, "test": 0.0}
+_WORTH_PROCESSES = 1000
+"""With fewer photos, further processes take longer to begin than they save."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Joining:
+    """What is put together: labels by photo id with the file of each, counted bins that stay out, and photos of the base
+    that do because their bins were counted otherwise."""
+
+    labels: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
+    contradicted: set[str] = field(default_factory=set)
+
+
+def extend(
+    base: Dataset,
+    promotion: Dataset,
+    promotion_split: str,
+    counts: Path,
+    out: Path,
+    *,
+    columns: Mapping[str, str],
+    most_weight: float = MOST,
+    say: Callable[[str], None],
+) -> Prepared:
+    """Make the dataset at `out`; what stayed out, and why, is written beside it. Raises as `prepare` does."""
+    judging = [photo for photo in promotion.photos if photo.split == promotion_split]
+    joining = _joined(base, promotion, judging, read_gathered(counts), counts / "photos", columns, most_weight)
+    source = out.with_name("source")
+    _link(source, joining)
+    labels = out.with_name("labels.csv")
+    names = dict.fromkeys(name for row in joining.labels.values() for name in row)
+    write_table(labels, tuple(names), joining.labels.values())
+    limits = Limits(max_bytes=settings().max_photo_bytes, max_pixels=settings().max_photo_pixels)
+    num_jobs = (os.cpu_count() or 1) if len(joining.files) >= _WORTH_PROCESSES else 1
+    options = PrepareOptions(shares=_TRAIN_ALONE, on_leak="reject", limits=limits, num_jobs=num_jobs)
+    prepared = prepare(source, out, labels=labels, options=options)
+    shutil.rmtree(source)
+    held = {photo.photo for photo in Dataset.open(out).photos}
+    joined = [photo for photo in joining.files if photo.startswith("counted/") and photo in held]
+    joining.left_out += (
+        LeftOut(
+            task="", bin=_bin(row), why="its photo is tied to photos that judge, or cannot be read; see rejects.csv"
+        )
+        for photo, row in joining.labels.items()
+        if photo.startswith("counted/") and photo not in held
+    )
+    write_table(
+        out.with_name("stayed_out.csv"),
+        LEFT_OUT_COLUMNS,
+        ({"task": one.task, "bin": one.bin, "why": one.why} for one in joining.left_out),
+    )
+    say(f"{len(joined):,} photos of counted bins train beside those of {base.folder}")
+    for one in joining.left_out[:MOST_SAID]:
+        say(f"left out: bin {one.bin}: {one.why}")
+    return prepared
+
+
+def _joined(
+    base: Dataset,
+    promotion: Dataset,
+    judging: list[LabelledPhoto],
+    rows: list[dict[str, str]],
+    photos: Path,
+    columns: Mapping[str, str],
+    most_weight: float,
+) -> Joining:
+    joining = Joining()
+    there = {Path(name_of(photo.sha256, ".jpg")).stem: photo for photo in base.photos}
+    new = list(_new(rows, there, _bins(judging), joining))
+    for photo in base.photos:
+        if photo.photo not in joining.contradicted:
+            _put(joining, photo.photo, base.folder / photo.file, photo)
+    held = {photo.sha256 for photo in base.photos}
+    for photo in judging:
+        if photo.sha256 not in held:
+            _put(joining, f"promotion/{photo.photo}", promotion.folder / photo.file, photo, split="test")
+    weights = training_weights(np.array([float(row["probability"]) for row in new]), most=most_weight)
+    for row, weight in zip(new, weights.tolist(), strict=True):
+        name = f"counted/{Path(row['file']).stem}"
+        joining.files[name] = photos / row["file"]
+        joining.labels[name] = {
+            "photo": name,
+            "count": row["count"],
+            "split": "train",
+            "group": f"bin {_bin(row)}",
+            "origin": row["origin"],
+            "site": row["site"],
+            "bin_id": row["bin_id"],
+            WEIGHT: repr(round(weight, 6)),
+            **columns,
+        }
+    return joining
+
+
+def _new(
+    rows: list[dict[str, str]],
+    known: Mapping[str, LabelledPhoto],
+    judged_bins: frozenset[tuple[str, str]],
+    joining: Joining,
+) -> Iterator[dict[str, str]]:
+    """The counted bins whose photos join; `known` are the base's photos by the names that theirs would have."""
+    for row in rows:
+        there = known.get(Path(row["file"]).stem)
+        if (row["site"], row["bin_id"]) in judged_bins:
+            why = "the promotion set has photos of this bin"
+        elif there is None:
+            yield row
+            continue
+        elif there.count == int(row["count"]):
+            why = "its photo is in the dataset already, with this count"
+        elif there.split == "train":
+            joining.contradicted.add(there.photo)
+            why = (
+                f"its photo is in the dataset as {there.photo} with {there.count}, and was counted as {row['count']}: both "
+                "stay out; count it again"
+            )
+        else:
+            why = f"its photo judges models, as {there.photo} of {there.split}"
+        joining.left_out.append(LeftOut(task=row["task"], bin=_bin(row), why=why))
+
+
+def _bins(photos: list[LabelledPhoto]) -> frozenset[tuple[str, str]]:
+    named = ((photo.extras.get("site", ""), photo.extras.get("bin_id", "")) for photo in photos)
+    return frozenset(one for one in named if one[1])
+
+
+def _bin(row: Mapping[str, str]) -> str:
+    return f"{row['site']}/{row['bin_id']}" if row["site"] else row["bin_id"]
+
+
+def _put(joining: Joining, name: str, file: Path, photo: LabelledPhoto, *, split: str = "") -> None:
+    joining.files[name] = file
+    own = {"photo": name, "count": photo.count, "split": split or photo.split, "group": photo.group}
+    joining.labels[name] = {**own, **photo.extras}
+
+
+def _link(source: Path, joining: Joining) -> None:
+    """A folder in which each photo lies under its id."""
+    for name, file in joining.files.items():
+        place = source / (name + file.suffix.lower())
+        make_folder(place.parent)
+        try:
+            place.symlink_to(file.resolve())
+        except OSError as error:
+            raise StorageFailure(f"{place} cannot be made ({error.strerror}); free space and go on") from None
