@@ -23,6 +23,7 @@ SOURCE = Path(binsight.__file__).parent
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli"}),
+    frozenset({"engines"}),
     frozenset({"console", "lifecycle"}),
     frozenset({"service", "audit"}),
     frozenset({"model"}),
@@ -180,6 +181,13 @@ def test_serving_loads_nothing_that_trains_or_reports() -> None:
     assert loaded.isdisjoint({*TRAINING, "pyarrow", "matplotlib", "scipy", "imagehash", "boto3", "ray"})
 
 
+def test_what_is_asked_of_aws_can_be_planned_without_its_library() -> None:
+    """Only the door itself opens boto3, and checking a plan reads botocore's descriptions alone."""
+    loaded = loaded_after("from binsight.engines.sagemaker import apply, cost, destroy, plan, template, transform")
+    assert "binsight" in loaded
+    assert loaded.isdisjoint({*TRAINING, "boto3", "botocore", "matplotlib", "pyarrow"})
+
+
 def test_a_plain_service_loads_nothing_for_what_it_was_not_told_to_do() -> None:
     """Without a ledger and links it is ready sooner: for the sake of constants it once loaded their libraries."""
     loaded = loaded_after(
@@ -232,6 +240,9 @@ def test_public_names_are_there_and_documented(room: str) -> None:
         ("train recipe.toml", "train"),
         ("export run bundle", "train"),
         ("serve", "serve"),
+        ("deploy sagemaker", "aws"),
+        ("deploy destroy", "aws"),
+        ("deploy train recipe.toml s3://b/d", "aws"),
     ],
 )
 def test_a_command_whose_extra_is_missing_says_how_to_install_it(
