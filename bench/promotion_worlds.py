@@ -17,22 +17,25 @@ from binsight.lifecycle.figures import Asked, Photos
 
 NUM_COUNTS = 21
 CHAIN_SIZES = {1: 0.48, 2: 0.27, 3: 0.10, 4: 0.06, 6: 0.05, 10: 0.03, 20: 0.01}
-SHARES = {"photo": 0.50, "chain": 0.35, "model in chain": 0.06, "model in photo": 0.09}
-"""Of the error's variance. Measured on what follows: on 25% of the photos just one of two models is right."""
+OWN = {20: 0.0825, 25: 0.15, 29: 0.225}
+"""The share of the error's variance that is the model's own, by the photos in a hundred on which just one of two models is
+then right, as measured. It is the model's in a chain for two fifths, and the rest of the error is the chain's for seven
+seventeenths."""
 SPREAD = 0.62
 """Times the root of the count: 39.5% of answers are exact."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Photos, and the parts of the error that all models share (one unit of spread)."""
+    """Photos, and the parts of the error that all models share (one unit of spread); `own` is the share of the rest."""
 
+    own: float
     photos: Photos
     chain_B: np.ndarray
     shared_B: np.ndarray
 
 
-def draw_world(rng: np.random.Generator, num_photos: int, *, copies: int = 0) -> World:
+def draw_world(rng: np.random.Generator, num_photos: int, *, own: float = OWN[25], copies: int = 0) -> World:
     """A promotion set. With `copies`, every chain is so many copies of one photo, on which a model errs alike."""
     if copies:
         sizes = np.full(num_photos // copies, copies)
@@ -53,18 +56,18 @@ def draw_world(rng: np.random.Generator, num_photos: int, *, copies: int = 0) ->
         brightness_B=rng.normal(117, 20, size=len(chain_B)),
         side_B=rng.choice([224, 400], p=[0.6, 0.4], size=len(chain_B)),
     )
-    shared_B = np.sqrt(SHARES["photo"]) * photo_B + np.sqrt(SHARES["chain"]) * chain
-    return World(photos=photos, chain_B=chain_B, shared_B=shared_B)
+    shared_B = np.sqrt((1 - own) * 10 / 17) * photo_B + np.sqrt((1 - own) * 7 / 17) * chain
+    return World(own=own, photos=photos, chain_B=chain_B, shared_B=shared_B)
 
 
 def answers(rng: np.random.Generator, world: World, *, spread: float = SPREAD, copies: int = 0) -> np.ndarray:
     """What one model says of the set, (B, K): less `spread` is a better model."""
     num_chains = int(world.chain_B.max()) + 1
-    own_B = np.sqrt(SHARES["model in chain"]) * rng.normal(size=num_chains)[world.chain_B]
+    own_B = np.sqrt(0.4 * world.own) * rng.normal(size=num_chains)[world.chain_B]
     in_photo_B = rng.normal(size=len(world.chain_B))
     if copies:
         in_photo_B = rng.normal(size=num_chains)[world.chain_B]
-    error_B = world.shared_B + own_B + np.sqrt(SHARES["model in photo"]) * in_photo_B
+    error_B = world.shared_B + own_B + np.sqrt(0.6 * world.own) * in_photo_B
     seen_B = world.photos.counts_B + spread * np.sqrt(world.photos.counts_B + 0.15) * error_B
     width_B = spread * np.sqrt(np.maximum(seen_B, 0) + 0.15)
     edges = np.arange(NUM_COUNTS - 1) + 0.5

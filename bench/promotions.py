@@ -1,11 +1,17 @@
 """How often a challenger is promoted that should not be, and one that should: simulated promotions, judged for real.
 
-    python -m bench.promotions [--times 1000] [--photos 5000] [--real DATASET] [equal] [copies] [better] [leaked] [stale]
+    python -m bench.promotions [--times 1000] [--photos 5000] [--real DATASET] [WHICH ...]
 
 Every promotion goes through `figures_of` and `decide` as they ship, with their default terms. Beside what they decide
 stands what two simpler rules would have done: the original's (at least as many exact answers) and McNemar's test alone.
-`leaked` looks for one training photo among others that is a photo of the set stored again in another way: real photos
-with `--real`, else drawn ones.
+WHICH is any of
+
+- `equal`: a challenger that is as good; `copies`: the same, on chains of five copies of a photo;
+- `better-20`, `better-25`, `better-29`: one that is better by three points, where just one of the two is right on so many
+  photos in a hundred: the more there are, the more there is for chance to do;
+- `leaked`: one training photo among others is a photo of the set stored again in another way: real photos with `--real`,
+  else drawn ones;
+- `stale`: the set is too old, from the future, or changed.
 """
 
 import argparse
@@ -18,7 +24,16 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from bench.promotion_worlds import SPREAD, answers, asked, better_spread, certificate_for, draw_world, exact_share
+from bench.promotion_worlds import (
+    OWN,
+    SPREAD,
+    answers,
+    asked,
+    better_spread,
+    certificate_for,
+    draw_world,
+    exact_share,
+)
 from PIL import Image, ImageEnhance
 
 from binsight.dataset.likeness import fingerprint
@@ -33,6 +48,7 @@ from binsight.lifecycle.policy import PromotionPolicy
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 POLICY = PromotionPolicy()
+EVERYTHING = ("equal", "copies", "better-20", "better-25", "better-29", "leaked", "stale")
 NUM_CERTIFICATES = 20
 SIDE_BY_SIDE = 300
 """Photos on either side of a search for leaks."""
@@ -73,10 +89,12 @@ def comparison(
     )
 
 
-def figures(seed: int, num_photos: int, spread: float, certificates: Certificates, copies: int = 0) -> Figures:
+def figures(
+    seed: int, num_photos: int, spread: float, certificates: Certificates, copies: int = 0, own: float = OWN[25]
+) -> Figures:
     """One simulated set, and both models on it."""
     rng = np.random.default_rng([20261126, seed])
-    world = draw_world(rng, num_photos, copies=copies)
+    world = draw_world(rng, num_photos, copies=copies, own=own)
     champion = answers(rng, world, copies=copies)
     challenger = answers(rng, world, spread=spread, copies=copies)
     theirs, ours = (kept[seed % len(kept)] for kept in certificates)
@@ -93,6 +111,7 @@ def judged(name: str, times: int, make: Callable[[int], Figures]) -> None:
     """Judge so many, and print how often each word was said, and what simpler rules would have done."""
     began, words, failed = time.monotonic(), Counter[str](), Counter[str]()
     simple = mcnemar = 0
+    discordant = 0.0
     for seed in range(times):
         found = make(seed)
         decision = decide(comparison(found), POLICY)
@@ -101,9 +120,11 @@ def judged(name: str, times: int, make: Callable[[int], Figures]) -> None:
             failed.update(check.name for check in decision.checks if check.passed is False)
         simple += found.exact.difference >= 0
         mcnemar += found.exact.p <= POLICY.alpha
+        discordant += (found.exact.only_ours + found.exact.only_theirs) / found.exact.num_photos / times
     print(
         f"{name}: promoted {words['promote']} of {times} (McNemar's test alone: {mcnemar}; at least as many exact "
-        f"answers: {simple}); kept for {dict(failed.most_common(8))}; {time.monotonic() - began:.0f} s",
+        f"answers: {simple}); {discordant:.1%} discordant; kept for {dict(failed.most_common(8))}; "
+        f"{time.monotonic() - began:.0f} s",
         flush=True,
     )
 
@@ -184,7 +205,9 @@ def stale(times: int, better: Figures) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("which", nargs="*", default=["equal", "copies", "better", "leaked", "stale"])
+    parser.add_argument(
+        "which", nargs="*", default=["equal", "copies", "better-20", "better-25", "better-29", "leaked", "stale"]
+    )
     parser.add_argument("--times", type=int, default=1000)
     parser.add_argument("--photos", type=int, default=5000)
     parser.add_argument("--real", type=Path)
@@ -199,15 +222,16 @@ def main() -> None:
         elif which == "copies":
             make = partial(figures, num_photos=given.photos, spread=SPREAD, certificates=pairs, copies=5)
             judged("equal, chains of five copies", given.times, make)
-        elif which in ("better", "stale"):
+        elif which.startswith("better-") or which == "stale":
+            own = OWN[int(which.removeprefix("better-")) if which != "stale" else 20]
             spread = better_spread(3.0)
             new = [certificate_for(np.random.default_rng(seed), spread=spread) for seed in range(NUM_CERTIFICATES)]
-            make = partial(figures, num_photos=given.photos, spread=spread, certificates=(same, new))
+            make = partial(figures, num_photos=given.photos, spread=spread, certificates=(same, new), own=own)
             if which == "stale":
                 stale(given.times, make(0))
                 continue
             print(f"spread {SPREAD}: {exact_share(SPREAD):.1%} exact; {spread:.4f}: {exact_share(spread):.1%}")
-            judged("3 points better", given.times, make)
+            judged(f"3 points better, {which.removeprefix('better-')}% discordant", given.times, make)
         elif which == "leaked":
             leaked(given.times, given.real)
         else:

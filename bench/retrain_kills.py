@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ backbone = "timm:lcnet_035"
 dropout = 0.1
 soft_sigma = 0.6
 [training]
-epochs = 3
+epochs = 2
 batch_size = 32
 lr = 2e-3
 precision = "fp32"
@@ -66,10 +66,14 @@ SHARES = {"train": 0.65, "val": 0.1, "test": 0.2}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """When to kill: so many seconds after a step has begun, or after the process has where `step` is empty."""
+    """When to kill: so many seconds after a step has begun, or after the process has where `step` is empty.
+
+    `done_s` of them were worked off before an earlier kill, where the step goes on from there.
+    """
 
     step: str
     after_s: float
+    done_s: float = 0.0
 
 
 def prepare(abid: Path, folder: Path, num_photos: int) -> None:
@@ -143,6 +147,17 @@ def moment_at(seconds: float, starts: list[tuple[str, float]]) -> Moment:
     return Moment(step=step, after_s=seconds - at)
 
 
+def moments_of(starts: list[tuple[str, float]], number: int, chance: random.Random) -> list[Moment]:
+    """So many moments in their order, drawn evenly over the undisturbed time."""
+    found: list[Moment] = []
+    for seconds in sorted(chance.uniform(0, starts[-1][1]) for _ in range(number)):
+        moment = moment_at(seconds, starts)
+        if moment.step == "train" and found and found[-1].step == "train":
+            moment = replace(moment, done_s=found[-1].after_s)
+        found.append(moment)
+    return found
+
+
 def kill_at(moment: Moment, template: Path, folder: Path) -> str:
     """Run until the moment, and kill: the step that was at work, or "ended" where it was over before."""
     before = len(lines_of(folder))
@@ -156,7 +171,7 @@ def kill_at(moment: Moment, template: Path, folder: Path) -> str:
             before += 1
             step = line["step"]
             if due is None and step == moment.step and line["what"] == "begun":
-                due = time.monotonic() + moment.after_s
+                due = time.monotonic() + moment.after_s - moment.done_s
             elif due is None and order.index(step) >= order.index(moment.step):
                 due = time.monotonic()  # the step was done before: kill wherever it is now
         if due is not None and time.monotonic() >= due:
@@ -217,11 +232,8 @@ def measure(abid: Path, folder: Path, num_photos: int, num_kills: int, seed: int
     one, other = placed(template, folder / "undisturbed"), placed(template, folder / "killed")
     whole, starts = undisturbed(template, one)
     print(f"undisturbed: {whole['state']} {whole['challenger']} in {starts[-1][1]:.0f} s; {starts}", flush=True)
-    chance = random.Random(seed)
-    moments = sorted(chance.uniform(0, starts[-1][1]) for _ in range(num_kills))
     killed: Counter[str] = Counter()
-    for seconds in moments:
-        moment = moment_at(seconds, starts)
+    for moment in moments_of(starts, num_kills, random.Random(seed)):
         where = kill_at(moment, template, other)
         killed[where] += 1
         print(f"killed in {where} (meant: {moment})", flush=True)

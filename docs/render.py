@@ -51,8 +51,8 @@ TERMS_HEAD = """\
 # Terms of a retraining
 
 A TOML file that decides when `binsight retrain` trains a challenger, from what, and what becomes of it ([how
-to](../how-to/retrain.md)). Every field can be given on the command line as well: `binsight retrain retrain.toml due.counts=500`.
-A field left out has the default below.
+to](../how-to/retrain.md)). Every field can be given on the command line as well: `binsight retrain retrain.toml
+due.counts=500`. A field left out has the default below.
 """
 
 SEARCH_HEAD = """

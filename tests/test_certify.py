@@ -20,7 +20,7 @@ from binsight.decision.certify import (
     upper_bounds,
     wrong_records,
 )
-from binsight.decision.confirm import binomial_interval, confirm
+from binsight.decision.confirm import binomial_interval, broken_bands, confirm
 from binsight.decision.measures import count_prior
 from binsight.errors import MissingExtra
 
@@ -243,6 +243,18 @@ def test_a_model_that_has_become_too_sure_breaks_the_bound() -> None:
         check.certified.name for check in confirm(certificate, shifted, counts, groups) if check.finding == "broken"
     }
     assert {"1", "0-2"} <= broken
+
+
+def test_a_certificate_is_seldom_found_broken_by_chance_and_by_a_worse_model_surely() -> None:
+    """However many bands are tried: of 60 other worlds none is to find it, where 2.5% for each band would find several."""
+    probs, counts, groups = poisson_world(800, seed=1)
+    certificate = certify(probs, counts, groups, count_prior(counts, 21))
+    worlds = [poisson_world(800, seed=seed) for seed in range(2, 62)]
+    assert sum(bool(broken_bands(certificate, *world, alpha=0.05, level=0.005)) for world in worlds) <= 1
+    probs, counts, groups = worlds[0]
+    broken = broken_bands(certificate, np.roll(probs, 1, axis=1), counts, groups, alpha=0.05, level=0.005)
+    assert {"1", "0-2"} <= {band.name for band in broken}
+    assert {band.alpha for band in broken} == {0.05}
 
 
 def test_photos_without_wrong_records_neither_confirm_nor_break() -> None:

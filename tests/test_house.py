@@ -188,6 +188,13 @@ def test_what_is_asked_of_aws_can_be_planned_without_its_library() -> None:
     assert loaded.isdisjoint({*TRAINING, "boto3", "botocore", "matplotlib", "pyarrow"})
 
 
+def test_comparing_models_loads_nothing_that_trains() -> None:
+    """A challenger may be judged where the service runs."""
+    loaded = loaded_after("from binsight.lifecycle import judge, prune, sagemaker_package, mlflow_model")
+    assert "sqlalchemy" in loaded
+    assert loaded.isdisjoint({*TRAINING, "boto3", "ray", "mlflow", "onnx"})
+
+
 def test_a_plain_service_loads_nothing_for_what_it_was_not_told_to_do() -> None:
     """Without a ledger and links it is ready sooner: for the sake of constants it once loaded their libraries."""
     loaded = loaded_after(
@@ -243,6 +250,8 @@ def test_public_names_are_there_and_documented(room: str) -> None:
         ("deploy sagemaker", "aws"),
         ("deploy destroy", "aws"),
         ("deploy train recipe.toml s3://b/d", "aws"),
+        ("models compare bundle --on dataset", "data"),
+        ("models list", "ledger"),
     ],
 )
 def test_a_command_whose_extra_is_missing_says_how_to_install_it(

@@ -100,9 +100,8 @@ def test_a_better_challenger_that_loses_nothing_is_promoted() -> None:
     assert decision.word == "promote"
     assert decision.reasons == (
         "+3.0 points of exact answers: the challenger alone is right on 700 photos, the champion alone on 550 "
-        "(p = 1e-05 photo by photo, within 0.005)",
-        "+3.0 points of exact answers: the challenger alone is right on 700 photos, the champion alone on 550 "
-        "(p = 2e-05 with each chain of bins as one, within 0.005)",
+        "(p = 1e-05, within 0.005)",
+        "the same with the photos of each chain of bins taken together: p = 2e-05, within 0.005",
     )
 
 
@@ -110,7 +109,7 @@ def test_no_difference_keeps_the_champion() -> None:
     same = replace(figures().exact, only_ours=600, only_theirs=600, p=0.51, p_by_chain=0.51)
     decision = decide(comparison(figures(exact=same)), POLICY)
     assert decision.word == "keep"
-    assert "p = 0.51 photo by photo, above 0.005" in decision.reasons[0]
+    assert "(p = 0.51, above 0.005)" in decision.reasons[0]
 
 
 WORSE = Difference(value=0.03, interval=Interval(low=0.0, high=0.06))
@@ -120,7 +119,10 @@ UNSURE = Difference(value=-0.01, interval=None)
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"exact": replace(figures().exact, p_by_chain=0.02)}, "p = 0.02 with each chain of bins as one, above"),
+        (
+            {"exact": replace(figures().exact, p_by_chain=0.02)},
+            "of each chain of bins taken together: p = 0.02, above",
+        ),
         ({"differences": {**figures().differences, "rps": WORSE}}, "ranked probability score +0.030 items"),
         ({"differences": {**figures().differences, "nll": WORSE}}, "log score +0.030 nats"),
         ({"differences": {**figures().differences, "rps": UNSURE}}, "too few chains of bins"),
@@ -132,7 +134,7 @@ UNSURE = Difference(value=-0.01, interval=None)
             "the champion has a certificate and the challenger none",
         ),
         (
-            {"challenger": replace(MEASURED, broken_bands=("0-2 at 0.05",))},
+            {"challenger": replace(MEASURED, broken_bands=("0-2",))},
             "broken by these photos for records of 0-2",
         ),
         ({"challenger": replace(MEASURED, coverage=0.19)}, "19.0% of the right records verified at 5%"),

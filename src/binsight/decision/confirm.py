@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from binsight.decision.certificate import Band, BandCertificate, Certificate
+from binsight.decision.certificate import Band, BandCertificate, Certificate, binomial_tail
 from binsight.decision.certify import coverage_of, in_band, one_a_chain, upper_bounds
 from binsight.decision.resample import CONFIDENCE, Interval
 from binsight.decision.scores import Floats, Ints, checked_counts, checked_probs
@@ -90,21 +90,26 @@ def confirm(
 
 
 def broken_bands(
-    certificate: Certificate, probs_BK: Floats, counts_B: Ints, groups: Sequence[str]
+    certificate: Certificate,
+    probs_BK: Floats,
+    counts_B: Ints,
+    groups: Sequence[str],
+    *,
+    alpha: float,
+    level: float,
 ) -> tuple[BandCertificate, ...]:
-    """The certified bands whose bound these photos show not to hold: those that `confirm` finds broken."""
-    return tuple(
-        certified
-        for certified in certificate.certified
-        if _false_accepts(certified, certificate, probs_BK, counts_B, groups).low > certified.alpha
-    )
+    """The bands certified at `alpha` whose bound these photos show not to hold.
 
+    If all hold, any is found broken with a probability of at most `level`, which the bands share (Bonferroni).
+    """
+    certified = [band for band in certificate.certified if band.alpha == alpha]
 
-def _false_accepts(
-    certified: BandCertificate, certificate: Certificate, probs_BK: Floats, counts_B: Ints, groups: Sequence[str]
-) -> Interval:
-    num_wrong, num_accepted = _tried(certified, probs_BK, counts_B, groups, seed=certificate.seed)
-    return binomial_interval(num_accepted, num_wrong)
+    def is_broken(band: BandCertificate) -> bool:
+        num_wrong, num_accepted = _tried(band, probs_BK, counts_B, groups, seed=certificate.seed)
+        p = 1 - binomial_tail(num_accepted - 1, num_wrong, alpha) if num_accepted else 1.0
+        return p <= level / len(certified)
+
+    return tuple(band for band in certified if is_broken(band))
 
 
 def _tried(

@@ -5,4 +5,5 @@ promotion set ─┐
 champion ──────┼─▶ compare ─▶ Comparison ─▶ decide ─▶ PromotionDecision ─▶ page, record, ledger ─▶ promote or keep
 challenger ────┘
 ```
+`retrain.py` goes the whole way, from counted bins to that decision, by the steps in `steps.py`.
 """

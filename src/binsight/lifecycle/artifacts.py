@@ -58,7 +58,7 @@ def key_of(value: Mapping[str, Any]) -> str:
 def code_digest() -> str:
     """This very code, and the libraries that compute: what was made by other code is made again."""
     digest = sha256()
-    folder = Path(__file__).resolve().parents[1]
+    folder = Path(__file__).parents[1]
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     for library in _LIBRARIES:

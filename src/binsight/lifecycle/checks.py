@@ -29,19 +29,23 @@ def checks(comparison: Comparison, figures: Figures, policy: PromotionPolicy) ->
 
 def _exact(figures: Figures, policy: PromotionPolicy) -> Iterator[Check]:
     found = figures.exact
-    for name, p, of in (
-        ("exact answers", found.p, "photo by photo"),
-        ("exact answers by chain", found.p_by_chain, "with each chain of bins as one"),
-    ):
-        passed = p <= policy.alpha
-        how = f"p = {p:.2g} {of}, {'within' if passed else 'above'} {policy.alpha:g}"
-        yield Check(
-            name=name,
-            passed=passed,
-            decides=True,
-            sentence=f"{points(found.difference)} points of exact answers: the challenger alone is right on "
-            f"{found.only_ours:,} photos, the champion alone on {found.only_theirs:,} ({how})",
-        )
+    yield Check(
+        name="exact answers",
+        passed=found.p <= policy.alpha,
+        decides=True,
+        sentence=f"{points(found.difference)} points of exact answers: the challenger alone is right on "
+        f"{found.only_ours:,} photos, the champion alone on {found.only_theirs:,} ({_level(found.p, policy)})",
+    )
+    yield Check(
+        name="exact answers by chain",
+        passed=found.p_by_chain <= policy.alpha,
+        decides=True,
+        sentence=f"the same with the photos of each chain of bins taken together: {_level(found.p_by_chain, policy)}",
+    )
+
+
+def _level(p: float, policy: PromotionPolicy) -> str:
+    return f"p = {p:.2g}, {'within' if p <= policy.alpha else 'above'} {policy.alpha:g}"
 
 
 def _scores(figures: Figures, policy: PromotionPolicy) -> Iterator[Check]:

@@ -18,6 +18,9 @@ from binsight.decision.scores import Floats, Ints, Scores, photo_scores, score
 from binsight.lifecycle.comparison import Difference, Figures, Measured
 from binsight.lifecycle.slices import slices_of
 
+BROKEN_LEVEL = 0.005
+"""A certificate that holds is found broken by chance so often: it has a handful of bands, each of which is tried."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -72,8 +75,10 @@ def _measured(asked: Asked, scores: Scores, photos: Photos, alpha: float) -> Mea
     certificate = asked.certificate
     broken: tuple[str, ...] = ()
     if certificate is not None:
-        found = broken_bands(certificate, asked.probs_BK, photos.counts_B, photos.groups)
-        broken = tuple(f"{band.name} at {band.alpha:g}" for band in found)
+        found = broken_bands(
+            certificate, asked.probs_BK, photos.counts_B, photos.groups, alpha=alpha, level=BROKEN_LEVEL
+        )
+        broken = tuple(band.name for band in found)
     return Measured(
         scores=scores,
         coverage=None if certificate is None else coverage(certificate, asked.probs_BK, photos.counts_B, alpha),

@@ -33,29 +33,30 @@ def train_in_processes(recipe: Recipe, out: Path, *, threads: int, say: Say) -> 
     with written_whole(file) as part:
         part.write_text(dump_recipe(recipe), encoding="utf-8")
     each = max(1, threads // recipe.training.devices)
-    process = subprocess.Popen(
+    error = ""
+    with subprocess.Popen(
         [sys.executable, "-m", "binsight", "train", str(file), "--out", str(out)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": str(each)},
         preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one prctl, no locks
-    )
-    last = ""
-    assert process.stderr is not None
-    try:
-        for line in process.stderr:
-            last = line.strip() or last
-            say(line.rstrip())
-    except BaseException:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-        raise
-    code = process.wait()
+    ) as process:
+        assert process.stderr is not None
+        try:
+            for line in process.stderr:
+                if line.startswith("error: "):
+                    error = error or line.removeprefix("error: ").strip()  # the first; others then lose their peer
+                else:
+                    say(line.rstrip())
+        except BaseException:
+            process.send_signal(signal.SIGTERM)
+            raise
+    code = process.returncode
     if code == _STOPPED:
-        raise Stopped(last.removeprefix("error: "))
+        raise Stopped(error)
     if code:
-        raise GateFailed(last.removeprefix("error: ") or f"training ended with status {code}")
+        raise GateFailed(error or f"training ended with status {code}; see what it said above")
 
 
 def _die_with_parent() -> None:
