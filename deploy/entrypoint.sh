@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the image runs. SageMaker starts `<image> serve`, with a model of its own where it unpacked one.
+# What the image runs. SageMaker starts `<image> serve`, with a model of its own where it unpacked one, and `<image> train`.
 # Every way ends in exec: the signals that stop a container reach binsight itself.
 set -eu
 
@@ -7,6 +7,9 @@ set -eu
 for folder in /opt/binsight/lib/python*/site-packages/nvidia/*/lib; do
   [ -d "$folder" ] && export LD_LIBRARY_PATH="$folder:${LD_LIBRARY_PATH:-}"
 done
+
+# With a recipe behind it, train is the command; alone it is SageMaker's training job, which finds all in /opt/ml.
+[ "$*" != train ] || exec python -m binsight.engines.container train
 
 [ "${1:-serve}" = serve ] || exec binsight "$@"
 [ $# -eq 0 ] || shift

@@ -23,6 +23,7 @@ SOURCE = Path(binsight.__file__).parent
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli"}),
+    frozenset({"engines"}),
     frozenset({"console", "lifecycle"}),
     frozenset({"service", "audit"}),
     frozenset({"model"}),
@@ -180,6 +181,13 @@ def test_serving_loads_nothing_that_trains_or_reports() -> None:
     assert loaded.isdisjoint({*TRAINING, "pyarrow", "matplotlib", "scipy", "imagehash", "boto3", "ray"})
 
 
+def test_what_is_asked_of_aws_can_be_planned_without_its_library() -> None:
+    """Only the door itself opens boto3, and checking a plan reads botocore's descriptions alone."""
+    loaded = loaded_after("from binsight.engines.sagemaker import apply, cost, destroy, plan, template, transform")
+    assert "binsight" in loaded
+    assert loaded.isdisjoint({*TRAINING, "boto3", "botocore", "matplotlib", "pyarrow"})
+
+
 def test_comparing_models_loads_nothing_that_trains() -> None:
     """A challenger may be judged where the service runs."""
     loaded = loaded_after("from binsight.lifecycle import judge, prune, sagemaker_package, mlflow_model")
@@ -239,6 +247,9 @@ def test_public_names_are_there_and_documented(room: str) -> None:
         ("train recipe.toml", "train"),
         ("export run bundle", "train"),
         ("serve", "serve"),
+        ("deploy sagemaker", "aws"),
+        ("deploy destroy", "aws"),
+        ("deploy train recipe.toml s3://b/d", "aws"),
         ("models compare bundle --on dataset", "data"),
         ("models list", "ledger"),
     ],

@@ -51,7 +51,8 @@ def test_hadolint_finds_nothing() -> None:
 
 
 def test_the_image_runs_as_nobody_in_particular_and_takes_signals() -> None:
-    user = value_of("USER").split(":")[0]
+    assert value_of("USER") == "${RUN_AS}"
+    user = value_of("ARG").removeprefix("RUN_AS=").split(":")[0]
     assert user.isdecimal() and int(user) > 0, "a number, so that Kubernetes can see that it is not root"
     for instruction in ("ENTRYPOINT", "CMD"):
         assert isinstance(json.loads(value_of(instruction)), list), "a shell in between would swallow SIGTERM"
@@ -122,6 +123,14 @@ def test_files_that_are_no_bundle_are_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "model" / "bundle").mkdir(parents=True)
     done = entry("serve", opt_ml=tmp_path)
     assert done.returncode == 1 and "put a bundle's files at the root of model.tar.gz" in done.stderr
+
+
+def test_train_alone_is_sagemakers_job_and_with_a_recipe_the_command(tmp_path: Path) -> None:
+    (tmp_path / "output").mkdir()
+    done = entry("train", opt_ml=tmp_path)
+    assert done.returncode == 1 and "a channel dataset, but has none" in done.stderr
+    assert "a channel dataset" in (tmp_path / "output" / "failure").read_text()
+    assert "RECIPE" in entry("train", "--help", opt_ml=tmp_path).stdout
 
 
 def test_any_other_command_is_binsights_own(tmp_path: Path) -> None:

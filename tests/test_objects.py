@@ -66,6 +66,12 @@ def test_writing_over_an_object_replaces_it(store: Objects, tmp_path: Path) -> N
     assert store.read("a") == b"second, from a file"
 
 
+def test_an_object_is_added_once(store: Objects) -> None:
+    assert store.add("look/01", b"first") is True
+    assert store.add("look/01", b"second") is False
+    assert store.read("look/01") == b"first"
+
+
 def test_a_missing_object_is_named(store: Objects) -> None:
     store.write("there", b"x")
     with pytest.raises(MissingObject, match=r"/nowhere.jpg is not there"):

@@ -62,6 +62,10 @@ COMMANDS = {
         "binsight.cli.export:export",
         "Turn a run into a bundle: ONNX, self-contained, parity-checked.",
     ),
+    "deploy": (
+        "binsight.cli.deploy:deploy",
+        "Have it answer, and train, on AWS: from deploy.toml, and away again.",
+    ),
     "retrain": (
         "binsight.cli.retrain:retrain",
         "Train a challenger on new counts, and promote it if it is better.",

@@ -19,6 +19,7 @@ json_option: Callable[[Any], Any] = click.option(
 
 
 MODULES = {
+    "aws": ("boto3", "urllib3"),
     "client": ("httpx",),
     "ledger": ("sqlalchemy", "alembic"),
     "serve": ("fastapi", "uvicorn", "httpcore", "prometheus_client", "python_multipart"),

@@ -3,11 +3,18 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from binsight.cli.options import json_option, print_json, require_extra, who
 from binsight.errors import ChangedMeanwhile
+
+if TYPE_CHECKING:
+    from binsight.counting.registry import Registry
+    from binsight.lifecycle.retrain import Ended
+    from binsight.lifecycle.terms import Terms
+    from binsight.storage.ledger import Ledger
 
 NOTHING_TO_DO = 3
 """The exit status where nothing was to be done: a timer need not take it for a failure."""
@@ -25,9 +32,32 @@ NOTHING_TO_DO = 3
 )
 @click.option("--when-due", is_flag=True, help="Only if the terms say that it is due; for cron.")
 @click.option("--anyway", is_flag=True, help="Also where nothing is new.")
+@click.option(
+    "--on",
+    "place",
+    type=click.Choice(["local", "sagemaker"]),
+    default="local",
+    show_default=True,
+    help="Where it is trained and compared: here, or by the pipeline of deploy.toml, which promotes into its endpoint.",
+)
+@click.option(
+    "--deploy",
+    "config",
+    type=click.Path(path_type=Path),
+    default=Path("deploy.toml"),
+    show_default=True,
+    help="The deployment, with --on sagemaker.",
+)
 @json_option
 def retrain(
-    terms: Path, overrides: tuple[str, ...], work: Path, when_due: bool, anyway: bool, as_json: bool
+    terms: Path,
+    overrides: tuple[str, ...],
+    work: Path,
+    when_due: bool,
+    anyway: bool,
+    place: str,
+    config: Path,
+    as_json: bool,
 ) -> None:
     """Train a challenger on new counts, and promote it if it is better.
 
@@ -54,17 +84,12 @@ def retrain(
     context.call_on_close(registry.close)
     ledger = Ledger.open(settings().ledger)
     context.call_on_close(ledger.close)
+    asked: dict[str, Any] = {"by": who(), "say": _say, "when_due": when_due, "anyway": anyway}
     try:
-        ended = retrain_by(
-            loaded,
-            work,
-            registry,
-            ledger,
-            by=who(),
-            say=lambda line: click.echo(line, err=True),
-            when_due=when_due,
-            anyway=anyway,
-        )
+        if place == "sagemaker":
+            ended = _there(loaded, config, work, registry, ledger, asked)
+        else:
+            ended = retrain_by(loaded, work, registry, ledger, **asked)
     except ChangedMeanwhile as error:
         click.echo(f"nothing done: {error}", err=True)
         if as_json:
@@ -77,3 +102,19 @@ def retrain(
         click.echo(f"{what}{ended.sentence}")
     if not ended.id:
         sys.exit(NOTHING_TO_DO)
+
+
+def _there(
+    terms: "Terms", config: Path, work: Path, registry: "Registry", ledger: "Ledger", asked: dict[str, Any]
+) -> "Ended":
+    require_extra("aws", "retraining on SageMaker")
+    from binsight.engines.sagemaker.aws import Aws
+    from binsight.engines.sagemaker.deployment import load_deployment
+    from binsight.engines.sagemaker.retraining import retrain_there
+
+    d = load_deployment(config)
+    return retrain_there(terms, d, work, registry, ledger, Aws(d.region), **asked)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

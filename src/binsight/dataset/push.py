@@ -8,17 +8,17 @@ from binsight.errors import BadInput, MissingObject
 from binsight.storage.objects import open_store, upload_folder
 
 
-def push_dataset(dataset: Path, url: str, *, endpoint_url: str | None = None) -> int:
+def push_dataset(dataset: Path, url: str, *, endpoint_url: str | None = None, region: str | None = None) -> int:
     """Copy every file of the dataset to `url` and return how many; 0 where the same dataset is there already.
 
     `dataset.json` is written last, so that what was cut off half-way is no dataset, and pushing again completes
     it. Raises `BadInput` where another dataset is there, and the errors of `Objects.write`.
     """
-    store = open_store(url, endpoint_url=endpoint_url, create=True)
+    store = open_store(url, endpoint_url=endpoint_url, region=region, create=True)
     try:
         existing = store.read(SUMMARY_NAME)
     except MissingObject:
-        return upload_folder(dataset, url, endpoint_url=endpoint_url, last=SUMMARY_NAME)
+        return upload_folder(dataset, url, endpoint_url=endpoint_url, region=region, last=SUMMARY_NAME)
     if _digest(existing) != _digest((dataset / SUMMARY_NAME).read_bytes()):
         raise BadInput(f"{url} holds another dataset, which is never overwritten; push to another place")
     return 0

@@ -146,7 +146,7 @@ def _through(
     runner = Runner(
         work=work.resolve(),
         id=plan.id,
-        parameters=_parameters(terms, plan),
+        parameters=parameters(terms, plan),
         open={
             "rows": plan.rows,
             "learned": plan.learned,
@@ -180,7 +180,8 @@ def _through(
     return _ended(terms, work, plan, ledger, runner, num_done)
 
 
-def _parameters(terms: Terms, plan: Plan) -> Mapping[str, Any]:
+def parameters(terms: Terms, plan: Plan) -> Mapping[str, Any]:
+    """What the steps' results depend on beside their inputs."""
     return {
         "counts": key_of({"rows": list(plan.rows)}),
         "joining": {

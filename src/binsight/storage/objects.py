@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, S3Store
 
 from binsight.errors import BadInput, BinsightError, MissingStore, StorageFailure
@@ -57,7 +57,7 @@ class ObjectInfo:
 
 
 class Objects:
-    """The objects under one URL. `list`, `read`, `read_async`, `write` and `remove`: this is the whole surface.
+    """The objects under one URL. `list`, `read`, `read_async`, `write`, `add` and `remove`: this is the whole surface.
 
     Names are relative to the URL, with `/` between their parts. Every method raises `MissingStore` where the
     bucket or folder is not there, `MissingObject` where the object is not, `AccessRefused` where the store does
@@ -125,6 +125,16 @@ class Objects:
             obstore.put(self._store, name, data)
         except _FAILURES as error:
             raise self._explained(error, name) from None
+
+    def add(self, name: str, data: bytes) -> bool:
+        """Write bytes where there is no object of that name yet: of several who do so at once, one is told True."""
+        try:
+            obstore.put(self._store, name, data, mode="create")
+        except AlreadyExistsError:
+            return False
+        except _FAILURES as error:
+            raise self._explained(error, name) from None
+        return True
 
     def remove(self, names: Sequence[str]) -> None:
         """Delete objects, as many in one request as the store takes. One that is not there is no failure."""
@@ -260,14 +270,16 @@ def read_bytes(url: str, *, endpoint_url: str | None = None, anonymous: bool = F
     return open_store(folder, endpoint_url=endpoint_url, anonymous=anonymous).read(name)
 
 
-def upload_folder(folder: Path, url: str, *, endpoint_url: str | None = None, last: str = "") -> int:
+def upload_folder(
+    folder: Path, url: str, *, endpoint_url: str | None = None, region: str | None = None, last: str = ""
+) -> int:
     """Copy every file below `folder` to `url`, many at once with progress, and return how many.
 
     Files of the top folder go last, when all below them have arrived, and the one called `last` after all others:
     what names the others is never there before them. Running it again copies everything again. Raises as
     `Objects.write` does.
     """
-    store = open_store(url, endpoint_url=endpoint_url, create=True)
+    store = open_store(url, endpoint_url=endpoint_url, region=region, create=True)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     below = [path for path in files if path.parent != folder]
     top = [path for path in files if path.parent == folder and path.name != last]

@@ -1,0 +1,8 @@
+"""Where steps run that do not run here.
+
+```
+container    what our image does inside SageMaker's training and processing jobs: an /opt/ml tree in, artifacts out
+sagemaker    what is asked of AWS from outside: a plan of calls, the jobs, the pipeline, the template of it all
+```
+Both sides meet in plain data: names of channels, of hyperparameters and of metrics (`contract`).
+"""

@@ -1,0 +1,120 @@
+"""`<image> train`: hyperparameters and channels in, a bundle out.
+
+```
+input/config, input/data ─▶ recipe ─▶ checkpoints/run-… (goes on there) ─▶ bundle ─▶ model/ (the bundle's files)
+                                              └─▶ output/data/ (metrics, health, report, best weights)
+```
+"""
+
+import shutil
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from binsight.engines.container.opt_ml import OptMl
+from binsight.engines.contract import (
+    DATASET,
+    EXPORT_SIZE,
+    EXPORT_WEIGHTS,
+    METRICS,
+    PARENT,
+    RECIPE,
+    metric_line,
+)
+from binsight.errors import BadInput
+
+if TYPE_CHECKING:
+    from binsight.model.health import EpochMetrics
+    from binsight.model.recipe import Recipe
+
+KEPT = ("metrics.csv", "metrics.svg", "health.json", "recipe.toml", "environment.json", "best.safetensors")
+"""What of the run goes into output/data: enough to explain it, and to begin another run from its weights."""
+
+
+def train(tree: OptMl) -> None:
+    """Train, export, and lay out what SageMaker takes away. Raises `Stopped` on SIGTERM with the checkpoint written."""
+    tree.channel(DATASET)  # said before anything that takes long to load
+    from binsight.model.export import export
+    from binsight.model.recipe import dump_recipe
+    from binsight.model.train import train as train_model
+
+    given = tree.hyperparameters()
+    weights, size = given.pop(EXPORT_WEIGHTS, "fp32"), given.pop(EXPORT_SIZE, None)
+    _check_export(weights, size)
+    recipe = recipe_of(tree, given)
+    tree.checkpoints.mkdir(parents=True, exist_ok=True)
+    # Trials of a tuning job may be given one place for their checkpoints.
+    key = sha256(dump_recipe(recipe).encode()).hexdigest()[:12]
+    run = train_model(recipe, tree.checkpoints / f"run-{key}", say=_say, after_epoch=_tell)
+    _take_away(run.folder, tree.output_data)
+    bundle = tree.checkpoints / f"bundle-{key}"
+    if not bundle.exists():
+        export(run, bundle, name=recipe.name, weights=weights, size=size)
+    _lay_out(bundle, tree.model)
+    from binsight.engines.container.report import measured, training_page
+
+    training_page(run, bundle).write(tree.output_data)
+    measured(run, tree.output_data / "evaluation")
+    _say(f"the model is in {tree.model}; the report in {tree.output_data}")
+
+
+def recipe_of(tree: OptMl, given: dict[str, Any]) -> "Recipe":
+    """The recipe file of the channel `recipe`, where there is one, under the hyperparameters by their dotted names.
+
+    Raises `BadRecipe` naming what is wrong, `MissingObject` where there is no dataset.
+    """
+    from binsight.model.recipe import Recipe, checked, read_fields, set_field
+
+    channels = tree.channels()
+    fields: dict[str, Any] = {"name": "sagemaker"}
+    if RECIPE in channels:
+        files = sorted(channels[RECIPE].glob("*.toml"))
+        if len(files) != 1:
+            raise BadInput(
+                f"the channel {RECIPE} must hold one .toml file, but holds {len(files)}; leave one there"
+            )
+        fields = read_fields(files[0])
+        fields.pop("search", None)  # the tuning job's part: its choices come as hyperparameters
+    for name, value in given.items():
+        set_field(fields, name, value)
+    set_field(fields, "data.dataset", str(tree.channel(DATASET)))
+    if PARENT in channels:
+        set_field(fields, "model.weights", f"run:{channels[PARENT]}")
+    return checked(Recipe, fields, source="the job's hyperparameters")
+
+
+def _check_export(weights: Any, size: Any) -> None:
+    """Before hours of training, not after."""
+    if weights not in ("fp32", "fp16", "int8"):
+        raise BadInput(
+            f"{EXPORT_WEIGHTS} must be fp32, fp16 or int8, but is {weights!r}; change the hyperparameter"
+        )
+    if size is not None and (not isinstance(size, int) or size < 16):
+        raise BadInput(
+            f"{EXPORT_SIZE} must be a whole number from 16 on, but is {size!r}; change the hyperparameter"
+        )
+
+
+def _take_away(run: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for name in KEPT:
+        if (run / name).is_file():
+            shutil.copyfile(run / name, target / name)
+
+
+def _lay_out(bundle: Path, model: Path) -> None:
+    """The bundle's files at the root of the model's folder, which the platform has made already; bundle.json last."""
+    files = [path for path in bundle.rglob("*") if path.is_file()]
+    for path in sorted(files, key=lambda path: path.name == "bundle.json"):
+        target = model / path.relative_to(bundle)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _tell(row: "EpochMetrics") -> None:
+    for name in METRICS:
+        _say(metric_line(name, getattr(row, name), row.epoch))

@@ -1,0 +1,170 @@
+"""AWS as far as it can be had here: moto's server, and what of SageMaker it does not do.
+
+moto stores what it is told and answers as AWS does; it does not check most of it (the strict check does), and evaluates no
+alarm. UpdateEndpoint, which it has not, is added here as AWS describes it: the endpoint is Updating at first and then
+InService with the new configuration, or with the old one where an alarm rang.
+"""
+
+import copy
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import urllib3
+from moto.core.responses import ActionResult
+from moto.sagemaker.exceptions import ValidationError
+from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
+from moto.sagemaker.responses import SageMakerResponse
+from moto.server import ThreadedMotoServer
+
+from binsight.counting.bundle import DEFAULT_FOLDER
+from binsight.engines.sagemaker.apply import Pace
+from binsight.engines.sagemaker.aws import Aws
+from binsight.engines.sagemaker.calls import Call
+from binsight.engines.sagemaker.deployment import Deployment, checked
+
+REGION, ACCOUNT, BUCKET = "eu-central-1", "123456789012", "warehouse"
+IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/binsight"
+NOW = Pace(step_s=0, role_pause_s=0)
+ROOT = Path(__file__).resolve().parents[1]
+
+FIELDS: dict[str, Any] = {
+    "name": "bins",
+    "region": REGION,
+    "bucket": BUCKET,
+    "image": f"{IMAGE}:1.0",
+    "bundle": str(DEFAULT_FOLDER),
+    "endpoint": {"links": [f"s3://{BUCKET}/photos"], "instance_type": "ml.c5.xlarge"},  # moto knows no newer ones
+    "capture": {"percent": 100},
+    "scaling": {"max_rps": 20},
+    "front": {"url": True},
+    "training": {"image": f"{IMAGE}:1.0-train", "recipe": str(ROOT / "recipes" / "default.toml")},
+}
+"""A deployment with all that goes with answers in real time."""
+
+
+def deployment(**changes: Any) -> Deployment:
+    """`FIELDS` with other values; None leaves one out, a mapping changes some of a part's."""
+    fields = copy.deepcopy(FIELDS)
+    for name, value in changes.items():
+        if value is None:
+            fields.pop(name, None)
+        elif isinstance(value, dict) and isinstance(fields.get(name), dict):
+            fields[name] = fields[name] | value
+        else:
+            fields[name] = value
+    return checked(fields, source="deploy.toml")
+
+
+def every_kind() -> dict[str, Deployment]:
+    """Deployments that together use all that can be asked for."""
+    no_more: dict[str, Any] = {"front": None, "training": None}
+    return {
+        "whole": deployment(),
+        "small": deployment(**no_more, capture=None),
+        "shadow": deployment(**no_more, shadow={"bundle": str(DEFAULT_FOLDER), "percent": 50}),
+        "serverless": deployment(**no_more, endpoint={"kind": "serverless"}, capture=None, scaling=None),
+        "asynchronous": deployment(**no_more, endpoint={"kind": "asynchronous"}, scaling={"min": 0}),
+        "original": deployment(**no_more, scaling={"policy": "original-cpu-70", "max_rps": None}),
+        "concurrency": deployment(**no_more, scaling={"policy": "concurrency"}),
+        "given roles": deployment(
+            roles={
+                word: f"arn:aws:iam::{ACCOUNT}:role/{word}"
+                for word in ("endpoint", "training", "functions", "front")
+            }
+        ),
+        "original's front": deployment(front={"shape": "original"}, training=None),
+        "on demand": deployment(training=FIELDS["training"] | {"spot": False}),
+    }
+
+
+@dataclass(eq=False)
+class Cloud:
+    """A running stand-in for AWS. `rings`: the next update is taken back, as an alarm would have it."""
+
+    url: str
+    rings: bool = False
+    _aws: Aws | None = None
+
+    @cache  # noqa: B019 - one server for a whole module, and clients take long to make
+    def client(self, service: str) -> Any:
+        return boto3.client(service, region_name=REGION, endpoint_url=self.url)
+
+    def aws(self) -> Aws:
+        self._aws = self._aws or Aws(REGION)
+        return self._aws
+
+    def reset(self) -> None:
+        """Forget everything but the bucket."""
+        urllib3.request("POST", f"{self.url}/moto-api/reset")
+        self.rings = False
+        place = {"LocationConstraint": REGION}
+        self.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
+
+    @property
+    def endpoint(self) -> Any:
+        return self.client("sagemaker").describe_endpoint(EndpointName="bins")
+
+
+@contextmanager
+def running_cloud(patch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """moto's server with a bucket, and boto3 led there; UpdateEndpoint added."""
+    patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    patch.setenv("AWS_DEFAULT_REGION", REGION)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for every request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    cloud = Cloud(f"http://{host}:{port}")
+    patch.setenv("AWS_ENDPOINT_URL", cloud.url)
+    _add_update(cloud, patch)
+    try:
+        cloud.reset()
+        yield cloud
+    finally:
+        server.stop()
+
+
+def _add_update(cloud: Cloud, patch: pytest.MonkeyPatch) -> None:
+    def backend() -> SageMakerModelBackend:
+        return sagemaker_backends[ACCOUNT][REGION]
+
+    def update_endpoint(self: SageMakerResponse) -> ActionResult:
+        endpoint = backend().endpoints.get(self._get_param("EndpointName"))
+        config = backend().endpoint_configs.get(self._get_param("EndpointConfigName"))
+        if endpoint is None or config is None:
+            raise ValidationError(message="Could not find what is to be updated")
+        if self._get_param("RetainAllVariantProperties"):
+            before = {one["VariantName"] for one in endpoint.production_variants}
+            assert {one["VariantName"] for one in config.production_variants} == before, "what is retained is lost"
+        if cloud.rings:
+            endpoint.failure_reason = "the alarm bins-errors rang"
+        else:
+            endpoint.endpoint_config_name = config.endpoint_config_name
+        endpoint.endpoint_status = "Updating"
+        return ActionResult({"EndpointArn": endpoint.arn})
+
+    described = SageMakerResponse.describe_endpoint
+
+    def describe_endpoint(self: SageMakerResponse) -> ActionResult:
+        described(self)  # raises where there is none
+        endpoint = backend().endpoints[self._get_param("EndpointName")]
+        answer = {"EndpointConfigName": endpoint.endpoint_config_name, **endpoint.response_object}
+        answer["EndpointStatus"] = endpoint.endpoint_status
+        after = {"Updating": "RollingBack" if cloud.rings else "InService", "RollingBack": "InService"}
+        endpoint.endpoint_status = after.get(endpoint.endpoint_status, endpoint.endpoint_status)
+        return ActionResult(answer)
+
+    patch.setattr(SageMakerResponse, "update_endpoint", update_endpoint, raising=False)
+    patch.setattr(SageMakerResponse, "describe_endpoint", describe_endpoint)
+
+
+def operations(calls: list[Call]) -> list[str]:
+    return [call.operation for call in calls]
