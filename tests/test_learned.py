@@ -1,0 +1,47 @@
+"""From which datasets a run has learned beside its own: all that can be known of it goes into the bundle."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from binsight.counting import default_bundle
+from binsight.model.learned import learned_from
+from binsight.model.recipe import Recipe, checked, dump_recipe, load_recipe
+from binsight.model.run import Run
+
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+
+
+def run_folder(folder: Path, dataset: str, *, weights: str = "none", teachers: tuple[Path, ...] = ()) -> Path:
+    """A run that says what it was trained on and what it began with."""
+    fields = load_recipe(RECIPES / "default.toml").model_dump()
+    fields["model"]["weights"] = weights
+    fields["training"]["teachers"] = teachers
+    folder.mkdir()
+    (folder / "recipe.toml").write_text(dump_recipe(checked(Recipe, fields, source="a test")))
+    (folder / "environment.json").write_text(json.dumps({"dataset": {"sha256": dataset}}))
+    return folder
+
+
+def test_first_weights_and_teachers_bring_their_datasets_and_theirs(tmp_path: Path) -> None:
+    first = run_folder(tmp_path / "first", "a" * 64)
+    second = run_folder(tmp_path / "second", "b" * 64, weights=f"run:{first}")
+    taught = run_folder(tmp_path / "taught", "c" * 64, weights=f"run:{second}", teachers=(default_bundle(),))
+    assert learned_from(Run.open(first)) == []
+    assert learned_from(Run.open(second)) == ["a" * 64]
+    shipped = json.loads((default_bundle() / "bundle.json").read_text())["lineage"]["dataset_sha256"]
+    assert learned_from(Run.open(taught)) == sorted({"a" * 64, "b" * 64, shipped, "unknown"}), (
+        "the shipped bundle began with a run that it does not tell of"
+    )
+
+
+def test_a_run_that_is_gone_is_unknown_and_a_circle_ends(tmp_path: Path) -> None:
+    alone = run_folder(tmp_path / "alone", "a" * 64, weights=f"run:{tmp_path / 'gone'}")
+    assert learned_from(Run.open(alone)) == ["unknown"]
+    circle = run_folder(tmp_path / "circle", "b" * 64, teachers=(tmp_path / "circle",))
+    assert learned_from(Run.open(circle)) == ["b" * 64]
+    (circle / "environment.json").unlink()
+    assert learned_from(Run.open(circle)) == ["unknown"]
