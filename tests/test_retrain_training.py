@@ -1,11 +1,13 @@
 """Training as a step: from the champion's weights, in several processes, diverging, or killed."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -150,11 +152,17 @@ def test_a_killed_retraining_leaves_no_process_that_trains_on(dataset: Path, tmp
         assert time.monotonic() < end
         time.sleep(0.05)
     (child,) = children_of(parent.pid)
+    os.kill(child, signal.SIGSTOP)  # else it would end by itself, when it finds nobody to tell of its next epoch
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    while is_alive(child):
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    try:
+        end = time.monotonic() + 10
+        while is_alive(child):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
 
 
 def children_of(process: int) -> list[int]:
