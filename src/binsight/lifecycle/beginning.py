@@ -96,6 +96,8 @@ def begin(
     if terms.train.begin == "champion":
         parent = champions_run(registry.fetch(champion.version), [*terms.train.runs, work])
         seen = learned(parent)
+    known = (*seen.folders, *(str(folder.resolve()) for folder in terms.train.learned))
+    seen = Learned(hashes=seen.hashes, folders=tuple(dict.fromkeys(known)))
     plan = Plan(
         id=str(uuid4()),
         why=why,

@@ -101,7 +101,7 @@ STEPS: tuple[Step, ...] = (
         kind="verdict",
         entry="binsight.lifecycle.work:compare",
         command=("binsight", "models", "compare", "{challenger}", "--on", "{promotion}"),
-        parameters=("judging", "compare"),
+        parameters=("id", "judging", "compare"),
         acts=True,
     ),
     Step(

@@ -42,6 +42,11 @@ class Train(Section):
     begin: Literal["champion", "fresh"] = Field(
         "champion", description="champion: from the weights of the model in use; fresh: as the recipe says."
     )
+    learned: tuple[Path, ...] = Field(
+        (),
+        description="Datasets that first weights or teachers have learned from, where the runs do not say where they lie: "
+        "a comparison wants all photos that a challenger has seen.",
+    )
     runs: tuple[Path, ...] = Field(
         (Path("runs"),), description="Folders of runs in which the champion's is looked for."
     )

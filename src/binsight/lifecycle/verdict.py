@@ -54,7 +54,7 @@ def compare_on(
     decision = decide(comparison, policy)
     pair = (comparison.champion.version, comparison.challenger.version, chosen.sha256)
     known = promotions.decisions(comparison.challenger.version)
-    if not any((row.champion, row.challenger, row.set_sha256) == pair for row in known):
+    if not any((row.champion, row.challenger, row.set_sha256, row.word) == (*pair, decision.word) for row in known):
         record = record_of(comparison, decision, policy)
         promotions.record(
             champion=pair[0], challenger=pair[1], set_sha256=pair[2], word=decision.word, record=record, by=by
