@@ -273,7 +273,7 @@ seed = 1
 [data]
 dataset = "{dataset}"
 [data.preprocessing]
-size = 96
+size = 64
 fit = "squash"
 mean = [0.5, 0.5, 0.5]
 std = [0.5, 0.5, 0.5]
@@ -292,12 +292,12 @@ ema_decay = 0.98
 
 
 def test_a_small_run_beats_the_majority_class_on_photos_it_has_not_seen(abid: Path, tmp_path: Path) -> None:
-    """Counts 1–5 of the listed photos, trained on 1,300 of them, judged on 500 others of other bins.
+    """Counts 1–5 of the listed photos, trained on 1,300 of them, judged on 730 others of other bins.
 
     It must do so by more than luck: two standard errors above the majority. Labels in another order must not.
     """
     dataset = real_dataset(
-        abid, tmp_path / "d", {"train": 1300, "val": 100, "test": 500}, where={"in_file_list": "1"}
+        abid, tmp_path / "d", {"train": 1300, "val": 100, "test": 730}, where={"in_file_list": "1"}
     )
     path = tmp_path / "learning.toml"
     path.write_text(LEARNING.format(dataset=dataset.folder))
