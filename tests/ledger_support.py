@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 from tests.postgres_server import running_postgres
 
-from binsight.storage.ledger import Ledger
+from binsight.storage.ledger import Ledger, database
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +49,16 @@ def opened() -> Iterator[Opener]:
     yield open_one
     for ledger in ledgers:
         ledger.close()
+
+
+def ledger_at(ledger_url: str, revision: str) -> None:
+    """An empty ledger as an older Binsight made it."""
+    if ledger_url.startswith("sqlite"):
+        Path(ledger_url.partition("///")[2]).parent.mkdir(parents=True, exist_ok=True)
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    engine = sa.create_engine(ledger_url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()

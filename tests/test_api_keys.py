@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.ledger_support import Opener
+from tests.ledger_support import Opener, ledger_at
 
 from binsight.cli import cli
 from binsight.errors import BadInput, BinsightError, ChangedMeanwhile, MissingObject
 from binsight.settings import settings
 from binsight.storage.api_key import Rate, parsed_token
 from binsight.storage.ledger import ApiKeys
-from binsight.storage.ledger.tables import metadata
 
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
@@ -204,12 +203,8 @@ def test_the_commands_errors_name_the_mend(ledger: Path, arguments: tuple[str, .
 def test_a_ledger_of_before_gets_the_table(tmp_path: Path, opened: Opener) -> None:
     """Models that were registered under the first tables are still there."""
     file = tmp_path / "ledger.db"
-    opened(f"sqlite:///{file}")
+    ledger_at(f"sqlite:///{file}", "0001")
     with sqlite3.connect(file) as old:
-        for table in reversed(metadata.sorted_tables):
-            if table.name not in ("model_versions", "aliases", "alias_moves"):
-                old.execute(f"DROP TABLE {table.name}")
-        old.execute("UPDATE ledger_version SET version_num = '0001'")
         old.execute("INSERT INTO model_versions VALUES ('a', 'bins', '2026', 'ann', '{}')")
     old.close()
     keys = ApiKeys(opened(f"sqlite:///{file}"))

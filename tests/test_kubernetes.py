@@ -106,7 +106,8 @@ def test_the_pod_meets_the_restricted_standard_and_can_still_write_what_it_must(
     assert read("namespace.yaml")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     assert not POD["automountServiceAccountToken"]
     dockerfile = (FOLDER.parent / "Dockerfile").read_text()
-    assert f"USER {POD['securityContext']['runAsUser']}:{POD['securityContext']['runAsGroup']}" in dockerfile
+    user = f"{POD['securityContext']['runAsUser']}:{POD['securityContext']['runAsGroup']}"
+    assert f"ARG RUN_AS={user}\nUSER ${{RUN_AS}}\n" in dockerfile
     assert {mount["mountPath"] for mount in CONTAINER["volumeMounts"]} == {"/var/lib/binsight", "/tmp"}
     assert "/var/lib/binsight/ledger.db" in dockerfile and "BINSIGHT_CACHE_DIR=/tmp/" in dockerfile
 

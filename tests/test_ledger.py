@@ -11,14 +11,12 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
-from tests.ledger_support import Opener
+from tests.ledger_support import Opener, ledger_at
 
 from binsight.errors import BadInput, ChangedMeanwhile, MissingObject, StorageFailure
-from binsight.storage.ledger import Ledger, Models, Pointed, database
+from binsight.storage.ledger import Ledger, Models, Pointed
 from binsight.storage.ledger.tables import metadata
 
 
@@ -135,7 +133,7 @@ def test_of_many_who_bring_a_retired_alias_back_one_succeeds(models: Models) -> 
 
 
 def test_a_ledger_from_before_aliases_could_be_retired_keeps_its_rows(ledger_url: str, opened: Opener) -> None:
-    _at_revision(ledger_url, "0001")
+    ledger_at(ledger_url, "0001")
     engine = sa.create_engine(ledger_url)
     with engine.begin() as connection:
         connection.exec_driver_sql(f"INSERT INTO model_versions VALUES ('{A}', 'bins', 't', 'ann', '{{}}')")
@@ -149,19 +147,6 @@ def test_a_ledger_from_before_aliases_could_be_retired_keeps_its_rows(ledger_url
     assert [move.reason for move in models.moves("champion")] == ["first"]
     models.retire(models.pointed()["champion"], by="ann", reason="")
     assert models.pointed() == {}
-
-
-def _at_revision(ledger_url: str, revision: str) -> None:
-    """An empty ledger as an older Binsight made it."""
-    if ledger_url.startswith("sqlite"):
-        Path(ledger_url.partition("///")[2]).parent.mkdir(parents=True)
-    config = Config()
-    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
-    engine = sa.create_engine(ledger_url)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-    engine.dispose()
 
 
 @pytest.mark.parametrize("seen", [None, Pointed(alias="champion", version=A, revision=1)])

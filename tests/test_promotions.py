@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from click.testing import CliRunner, Result
 from tests.bundle_support import changed_bundle
-from tests.ledger_support import Opener
+from tests.ledger_support import Opener, ledger_at
 from tests.s3_server import CREDENTIALS, PUBLIC_BUCKET, running_s3_server
 
 from binsight.cli import cli
@@ -24,7 +22,7 @@ from binsight.errors import BinsightError, ChangedMeanwhile, GateFailed, Missing
 from binsight.lifecycle.prune import prune
 from binsight.records import CANARY, CHAMPION
 from binsight.settings import settings
-from binsight.storage.ledger import Journal, Ledger, Models, Promotions, database
+from binsight.storage.ledger import Journal, Ledger, Models, Promotions
 
 PHOTOS, OTHERS = ([sha256(f"{kind}{i}".encode()).hexdigest() for i in range(10)] for kind in "ab")
 
@@ -110,12 +108,9 @@ def test_a_version_knows_where_it_comes_from(ledger_url: str, opened: Opener) ->
 
 def test_versions_of_an_older_ledger_get_their_lineage(tmp_path: Path) -> None:
     """From the lineage that was kept with them."""
+    ledger_at(f"sqlite:///{tmp_path}/ledger.db", "0007")
     engine = sa.create_engine(f"sqlite:///{tmp_path}/ledger.db")
-    config = Config()
-    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0007")
         insert = sa.text("INSERT INTO model_versions VALUES (:version, 'bins', '2026', 'ann', :lineage)")
         connection.execute(insert, {"version": "a" * 12, "lineage": json.dumps(LINEAGE)})
         child = {"first_weights": "run:" + "1" * 64, "weights_sha256": "2" * 64}
