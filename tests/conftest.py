@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 # A shell that runs the tests in the background has its children ignore Ctrl-C, and theirs would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.ledger_support", "tests.console_fixtures", "tests.retrain_fixtures"]
+pytest_plugins = [
+    "tests.ledger_support",
+    "tests.console_fixtures",
+    "tests.retrain_fixtures",
+    "tests.promotion_world",
+]
 
 FIRST = ("test_train.py", "test_tune.py", "test_quantise.py", "test_export.py", "test_suspects.py")
 """Tests that train networks come first: begun at the end, the last one keeps one worker busy for minutes by itself."""

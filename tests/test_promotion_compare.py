@@ -3,104 +3,28 @@
 import io
 import json
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
 from PIL import Image, ImageEnhance
 from tests.promotion_support import Sample, reading_bundle, samples, write_samples
+from tests.promotion_world import NUM, SMALL, TERMS, World, compare, run
 
-from binsight.cli import cli
 from binsight.counting.registry import Registry
 from binsight.errors import (
-    BadBundle,
-    BadDataset,
     BadInput,
-    BinsightError,
     ChangedMeanwhile,
     GateFailed,
-    MissingObject,
 )
 from binsight.lifecycle import judge as judging
 from binsight.lifecycle.judge import judge
-from binsight.lifecycle.policy import PromotionPolicy
 from binsight.lifecycle.promotion_set import PromotionSet
 from binsight.records import CHAMPION
-from binsight.report import Page
 from binsight.storage.ledger import Journal, Promotions
-
-NUM = 120
-TERMS = ("min_photos=100", "latency_ratio=1000", "ece_margin=1")
-"""A small set, and networks so small that what they take is noise; nor are they calibrated."""
-SMALL = PromotionPolicy.of(dict(term.split("=") for term in TERMS))
-
-
-@dataclass(frozen=True)
-class World:
-    """A folder with the promotion set (120 test photos), the training photos, and four bundles."""
-
-    folder: Path
-    training: str
-
-    def __getattr__(self, name: str) -> Path:
-        return self.folder / name
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> World:
-    folder = tmp_path_factory.mktemp("promotions")
-    write_samples(folder / "held", samples("test", NUM, seed=1, prefix="h"))
-    trained = write_samples(folder / "seen", samples("train", 60, seed=2, prefix="t"))
-    lineage = {"dataset_sha256": trained.digest, "learned_from": [], "recipe_sha256": "e" * 64, "binsight": "0.1.0"}
-    reading_bundle(folder / "rough", red=0.0, width=1.6, lineage=lineage)
-    reading_bundle(folder / "fine", red=0.6, width=0.9, lineage=lineage)
-    reading_bundle(folder / "finer", red=0.7, width=0.8, lineage=lineage)
-    reading_bundle(folder / "same", red=0.0, width=1.6, lineage=lineage, note="the same network")
-    return World(folder, trained.digest)
-
-
-@pytest.fixture(scope="session")
-def with_champion(made: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger and its bundles, in which `rough` is the champion."""
-    folder = tmp_path_factory.mktemp("registry")
-    registry = Registry.open(f"sqlite:///{folder}/ledger.db", str(folder / "bundles"))
-    version = registry.register(made.rough, by="ann").version
-    registry.models.move(CHAMPION, version, seen=None, by="ann", reason="")
-    registry.close()
-    return folder
-
-
-@pytest.fixture
-def world(
-    made: World, with_champion: Path, tmp_path: Path, places: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> World:
-    """A copy of it and of the registry. Plots are left out: tests of the decision draw them."""
-    shutil.copytree(made.folder, tmp_path / "world")
-    shutil.copytree(with_champion, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setattr(
-        Page, "plot", lambda self, name, figure, rows, caption: self.data(name, rows, caption=caption)
-    )
-    return World(tmp_path / "world", made.training)
-
-
-def run(*arguments: object) -> Result:
-    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit | BinsightError):
-        raise result.exception
-    return result
-
-
-def compare(world: World, challenger: Path | str, *more: object) -> tuple[dict[str, Any], Result]:
-    out = world.folder / "out"
-    where = ("--on", world.held, "--training", world.seen, "--out", out)
-    result = run("models", "compare", challenger, *TERMS, *where, "--json", *more)
-    lines = [line for line in result.output.splitlines() if line.startswith("{")]
-    return (json.loads(lines[-1]) if lines else {}), result
 
 
 def test_a_better_challenger_is_promoted_with_its_record(world: World, registry_of_test: Registry) -> None:
@@ -130,13 +54,6 @@ def test_a_better_challenger_is_promoted_with_its_record(world: World, registry_
     assert (entry.subject, entry.body["id"]) == (line["challenger"], line["id"])
     assert Journal(registry.models.ledger).verify().broken is None
     assert registry.models.moves(CHAMPION)[0].reason == f"better on held/test by decision {line['id']}"
-
-
-@pytest.fixture
-def registry_of_test(world: World) -> Iterator[Registry]:
-    registry = Registry.open()
-    yield registry
-    registry.close()
 
 
 def test_no_difference_keeps_the_champion(world: World, registry_of_test: Registry) -> None:
@@ -308,117 +225,3 @@ def test_only_a_comparison_with_the_champion_promotes(world: World) -> None:
     assert f"{other} is not the champion" in str(result.exception)
     line, _ = compare(world, world.fine, "--champion", other)
     assert (line["word"], line["champion"]) == ("keep", other)
-
-
-def cut(folder: Path) -> None:
-    (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes()[:200])
-
-
-def edited(folder: Path, **changed: Any) -> None:
-    spec = json.loads((folder / "bundle.json").read_text())
-    (folder / "bundle.json").write_text(json.dumps(spec | changed))
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (cut, "model.onnx must have the checksum"),
-        (lambda folder: (folder / "card.md").unlink(), "card.md cannot be read"),
-        (
-            lambda folder: edited(folder, format=2),
-            "must have the format 1, but has 2 and was made by 0.9; install a newer",
-        ),
-        (
-            lambda folder: edited(
-                folder,
-                preprocessing=json.loads((folder / "bundle.json").read_text())["preprocessing"] | {"gamma": 2.2},
-            ),
-            "was made by 0.9, whose preprocessing has gamma, which .* does not know; install a newer Binsight",
-        ),
-        (lambda folder: (folder / "bundle.json").write_text('{"format": 1'), "the file: invalid json"),
-    ],
-    ids=["truncated", "a file is gone", "newer format", "newer preprocessing", "half a file"],
-)
-def test_a_bundle_that_is_not_whole_or_too_new_is_refused_in_a_sentence(
-    world: World, damage: Any, message: str
-) -> None:
-    edited(world.fine, lineage={"binsight": "0.9"})
-    damage(world.fine)
-    _, result = compare(world, world.fine)
-    with pytest.raises(BadBundle, match=message):
-        raise result.exception  # type: ignore[misc]
-
-
-def test_a_bundle_that_answers_its_golden_photos_wrongly_is_not_compared(world: World) -> None:
-    golden = json.dumps([{"photo": "three.jpg", "probs": [1.0] + [0.0] * 11}]).encode()
-    (world.fine / "golden" / "golden.json").write_bytes(golden)
-    files = json.loads((world.fine / "bundle.json").read_text())["files"]
-    edited(world.fine, files=files | {"golden/golden.json": sha256(golden).hexdigest()})
-    _, result = compare(world, world.fine)
-    assert "must get its recorded answer" in str(result.exception)
-
-
-@pytest.mark.parametrize(
-    ("break_it", "error", "message"),
-    [
-        (lambda folder: (folder / "manifest.parquet").unlink(), MissingObject, "holds no manifest.parquet"),
-        (
-            lambda folder: (folder / "test" / "h0000.jpg").unlink(),
-            BadDataset,
-            "is in the manifest but cannot be read",
-        ),
-        (lambda folder: (folder / "test" / "h0000.jpg").write_bytes(b"x"), BadDataset, "h0000"),
-    ],
-)
-def test_a_damaged_set_is_named(world: World, break_it: Any, error: type[BinsightError], message: str) -> None:
-    break_it(world.held)
-    _, result = compare(world, world.fine)
-    assert isinstance(result.exception, error)
-    assert message in str(result.exception)
-
-
-def test_a_set_without_counts_is_refused(world: World) -> None:
-    import pyarrow as pa
-
-    table = pq.read_table(world.held / "manifest.parquet")
-    without = table.set_column(
-        table.schema.get_field_index("count"), "count", pa.array([None] * table.num_rows, pa.int64())
-    )
-    pq.write_table(without, world.held / "manifest.parquet")
-    _, result = compare(world, world.fine)
-    assert isinstance(result.exception, BadDataset)
-    assert "count of photo h0000 must be a whole number of 0 or more, but is None" in str(result.exception)
-    pq.write_table(table.drop_columns(["count"]), world.held / "manifest.parquet")
-    _, result = compare(world, world.fine)
-    assert "but lacks count" in str(result.exception)
-
-
-def test_a_set_of_another_split_or_chosen_by_count_is_refused(world: World) -> None:
-    _, result = compare(world, world.fine, "--split", "val")
-    assert "has no photos in its split val" in str(result.exception)
-    _, result = compare(world, world.fine, "--where", "count=3")
-    assert "must have all counts, but is chosen by count" in str(result.exception)
-
-
-def test_a_folder_with_other_files_is_not_written_over(world: World) -> None:
-    world.out.mkdir()
-    (world.out / "thesis.txt").write_text("years of work")
-    _, result = compare(world, world.fine)
-    assert "holds other files than a comparison's" in str(result.exception)
-
-
-def test_without_a_champion_it_says_so(made: World, places: dict[str, str], tmp_path: Path) -> None:
-    shutil.copytree(made.folder, tmp_path / "world")
-    _, result = compare(World(tmp_path / "world", made.training), made.fine)
-    assert "champion points at no model" in str(result.exception)
-
-
-def test_photos_of_the_training_are_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    compare(world, world.fine)
-    shutil.rmtree(world.seen / "train")
-    line, result = compare(world, world.finer)
-    assert line["word"] == "promote", result.exception
-    kept = next((world.folder.parent / "cache" / "fingerprints").glob("*.npz"))
-    kept.write_bytes(b"damaged")
-    _, result = compare(world, world.same)
-    assert isinstance(result.exception, BadDataset), "a damaged copy is made again, and the photos are gone"

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
-from tests.service_support import client_of, gated, some_settings
+from tests.service_support import client_of, gated, some_settings, until
 
 from binsight.counting import Counter, default_bundle
 from binsight.counting.cores import available_cores
@@ -199,6 +199,7 @@ def test_verify_wants_a_record_and_gives_a_verdict(client: TestClient) -> None:
 
 
 def test_models_tells_what_answers_and_what_it_may_verify(client: TestClient) -> None:
+    until(lambda: client.get("/v1/models").json()["models"][0]["certificate"])  # once the ledger was asked
     (model,) = client.get("/v1/models").json()["models"]
     bundle = Counter.load(default_bundle()).bundle
     assert (model["name"], model["version"], model["num_counts"]) == ("default", bundle.version, 21)

@@ -205,9 +205,6 @@ def _load(app: FastAPI) -> None:
         state.shadow = Shadow(lanes.has_idle, state.metrics.roles)
         state.shadow.start()
     state.suspensions = Suspensions(chosen.ledger, lambda: _in_service(state, lanes))
-    if lanes.served.certificate is not None:
-        state.suspensions.step()  # before the first record is judged
-    state.suspensions.start()
     state.answering = Answering(
         lanes=lanes,
         links=links,
@@ -233,6 +230,7 @@ def _load(app: FastAPI) -> None:
     )
     state.watchman.start()
     log.info("%s is ready after %.1f s, %d lanes", lanes.served.name, time.monotonic() - started, lanes.num_lanes)
+    state.suspensions.start()
     state.on_ready()
 
 

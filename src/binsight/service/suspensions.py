@@ -31,14 +31,15 @@ class Suspensions:
     def __init__(self, url: str, in_service: Callable[[], Iterable[Served]]) -> None:
         self._url, self._in_service = url, in_service
         self._why: Mapping[str, str] = {}
-        self._can_be = True
+        self._can_be = _is_there(url)
         self._has_failed = self._is_stopped = False
         self._certificates: Certificates | None = None
         self._look = threading.Event()
         self._thread = threading.Thread(target=self._run, name="suspensions", daemon=True)
 
     def start(self) -> None:
-        """Look from now on."""
+        """Look from now on, at once for the first time: opening the ledger takes longer than getting ready may."""
+        self._look.set()
         self._thread.start()
 
     def stop(self) -> None:

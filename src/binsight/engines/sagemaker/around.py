@@ -145,7 +145,11 @@ def _rule(d: Deployment) -> list[Piece]:
         "Principal": "events.amazonaws.com",
         "SourceArn": d.arn("events", f"rule/{name}"),
     }
-    about = f"A new dataset of {d.name} begins a retraining."
+    rule = {
+        "Name": name,
+        "State": "ENABLED",
+        "Description": f"A new dataset of {d.name} begins a retraining.",
+    }
     pattern = event_pattern(d)
     return [
         Piece(
@@ -157,10 +161,8 @@ def _rule(d: Deployment) -> list[Piece]:
                     service="events",
                     operation="PutRule",
                     arguments={
-                        "Name": name,
+                        **rule,
                         "EventPattern": json.dumps(pattern),
-                        "State": "ENABLED",
-                        "Description": about,
                         "Tags": tags(d.name, d.tags),
                     },
                 ),
@@ -170,12 +172,7 @@ def _rule(d: Deployment) -> list[Piece]:
                 Call(
                     service="events",
                     operation="PutRule",
-                    arguments={
-                        "Name": name,
-                        "EventPattern": json.dumps(pattern),
-                        "State": "ENABLED",
-                        "Description": about,
-                    },
+                    arguments={**rule, "EventPattern": json.dumps(pattern)},
                 ),
                 Call(service="events", operation="PutTargets", arguments={"Rule": name, "Targets": [target]}),
             ),
@@ -185,13 +182,7 @@ def _rule(d: Deployment) -> list[Piece]:
             ),
             resource=(
                 "AWS::Events::Rule",
-                {
-                    "Name": name,
-                    "EventPattern": pattern,
-                    "State": "ENABLED",
-                    "Description": about,
-                    "Targets": [target],
-                },
+                {**rule, "EventPattern": pattern, "Targets": [target]},
             ),
         ),
         Piece(
