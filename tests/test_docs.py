@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from binsight.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+CALL = re.compile(r"(?:^|\$\(|&& |\| )(?:[A-Z_]+=\S+ )*(binsight [^#|<>&)\n]*)", re.MULTILINE)
+"""A call of the command in a block of shell, to its end or to what the shell makes of the rest."""
 RUN = re.compile(r"<!-- (run|not run: [^>]+) -->\n```(sh|python)\n(.*?)```", re.DOTALL)
 
 
@@ -78,6 +81,30 @@ def test_every_command_takes_json_and_says_its_result(path: str, command: click.
     names = {name for parameter in command.params for name in parameter.opts}
     assert "--json" in names
     assert "The result is" in (command.help or ""), path
+
+
+def calls_in(document: Path) -> list[list[str]]:
+    blocks = re.findall(r"^```(?:sh|text)\n(.*?)^```", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return [shlex.split(call) for block in blocks for call in CALL.findall(block.replace("\\\n", " "))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_documents_call_is_there(document: Path) -> None:
+    options = {
+        path: {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        for path, command in COMMANDS
+    }
+    for words in calls_in(document):
+        paths = [path for end in range(1, len(words) + 1) if (path := " ".join(words[:end])) in options]
+        if not paths and words[1:2] == ["audit"]:
+            paths = ["binsight audit run"]  # what is meant where no subcommand is named
+        assert paths or words[-1] == "--help", f"{document.relative_to(ROOT)}: there is no {' '.join(words)}"
+        given = {word.partition("=")[0] for word in words if word.startswith("-") and word != "-"}
+        assert given <= options[paths[-1]] | {"--help"}, f"{document.relative_to(ROOT)}: {' '.join(words)}"
+
+
+def test_calls_are_found_in_documents() -> None:
+    assert sum(len(calls_in(document)) for document in DOCUMENTS) > 100
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

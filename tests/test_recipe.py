@@ -68,6 +68,7 @@ def test_an_override_reaches_any_field(file: Path, override: str, value: object)
     [
         ("training.epoch=3", "unknown field training.epoch"),
         ("lr=0.1", "unknown field lr"),
+        ("search.trials=3", "give it to binsight tune"),
         ("training.epochs=0", "training.epochs: .* greater than or equal to 1, but got 0"),
         ("training.epochs=many", "training.epochs: .* but got 'many'"),
         ("training.lr=-1", "training.lr: .* greater than 0"),

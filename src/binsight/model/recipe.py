@@ -137,7 +137,11 @@ class Training(Section):
         "onecycle", description="onecycle (up, then down), cosine (down), constant."
     )
     gradient_clip: float = Field(5.0, gt=0, description="Largest norm of the whole gradient.")
-    precision: Literal["bf16", "fp16", "fp32"] = Field("bf16", description="Mixed precision of the forward pass.")
+    precision: Literal["bf16", "fp16", "fp32"] = Field(
+        "fp32",
+        description="Mixed precision of the forward pass: bf16 for a GPU, or a processor with AVX-512 BF16 or AMX; "
+        "without, it takes many times as long.",
+    )
     channels_last: bool = Field(False, description="Memory layout; faster for dense convolutions on most machines.")
     ema_decay: float = Field(0.998, ge=0, lt=1, description="Moving average of the weights; 0 switches it off.")
     ema_warmup: bool = Field(
@@ -243,6 +247,8 @@ def set_field(fields: dict[str, Any], name: str, value: Any) -> None:
 
 def _sentence(error: Any) -> str:
     field = ".".join(str(part) for part in error["loc"]) or "recipe"
+    if error["type"] == "extra_forbidden" and field == "search":
+        return "this is a search; give it to binsight tune, and train the best.toml that comes of it"
     if error["type"] == "extra_forbidden":
         return f"unknown field {field}"
     if error["type"] == "missing":
