@@ -5,8 +5,10 @@ import io
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from random import Random
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -91,22 +93,27 @@ def test_different_bins_are_not_near_identical(groups: dict[str, tuple[str, Fing
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=2, max_size=40), st.randoms(use_true_random=False))
 @settings(deadline=None, max_examples=30)
-def test_the_search_finds_every_close_pair(values: list[int], random: object) -> None:
+def test_the_search_finds_every_close_pair(values: list[int], random: Random) -> None:
     """Hashes that differ in up to the greatest distance, wherever the bits lie."""
     near = [
         value ^ sum(1 << bit for bit in random.sample(range(64), random.randint(0, MAX_HASH_DISTANCE + 2)))
         for value in values
     ]
     hashes = np.array(values + near, dtype=np.uint64)
-    found = {
-        pair for left, right in _candidates(hashes) for pair in zip(left.tolist(), right.tolist(), strict=True)
-    }
+    is_new = np.array([random.random() < 0.5 for _ in hashes])
     close = {
         (i, j)
         for i, j in combinations(range(len(hashes)), 2)
         if (int(hashes[i]) ^ int(hashes[j])).bit_count() <= MAX_HASH_DISTANCE
     }
-    assert found == close
+    assert pairs_of(hashes, np.ones(len(hashes), dtype=np.bool_)) == close
+    assert pairs_of(hashes, is_new) == {(i, j) for i, j in close if is_new[i] or is_new[j]}
+
+
+def pairs_of(hashes: npt.NDArray[np.uint64], is_new: npt.NDArray[np.bool_]) -> set[tuple[int, int]]:
+    blocks = _candidates(hashes, is_new)
+    pairs = {pair for left, right in blocks for pair in zip(left.tolist(), right.tolist(), strict=True)}
+    return {(min(pair), max(pair)) for pair in pairs}
 
 
 def test_many_copies_cost_as_many_pairs(originals: list[Image.Image]) -> None:

@@ -14,7 +14,12 @@ from binsight.cli.options import json_option, print_json, require_extra
 @click.option("--labels", type=click.Path(path_type=Path), help="CSV with counts, and split and group if wanted.")
 @click.option("--shares", default="70/20/10", show_default=True, help="Percent of train/val/test.")
 @click.option("--seed", default=0, show_default=True, help="Another seed gives another split.")
-@click.option("--extend", type=click.Path(path_type=Path), help="Dataset whose photos keep their split.")
+@click.option(
+    "--extend",
+    type=click.Path(path_type=Path),
+    help="Dataset whose photos keep their split; only new and changed files are opened.",
+)
+@click.option("--recheck", is_flag=True, help="With --extend: open every photo again.")
 @click.option(
     "--on-leak",
     type=click.Choice(["fail", "reject"]),
@@ -41,6 +46,7 @@ def prepare(
     shares: str,
     seed: int,
     extend: Path | None,
+    recheck: bool,
     on_leak: str,
     popular_item: int,
     licence: str | None,
@@ -67,6 +73,7 @@ def prepare(
         shares=parse_shares(shares),
         seed=seed,
         extend=extend,
+        recheck=recheck,
         on_leak="reject" if on_leak == "reject" else "fail",
         popular_item=popular_item,
         licence=licence,

@@ -68,8 +68,13 @@ def fingerprint(image: Image.Image) -> Fingerprint:
     )
 
 
-def near_identical_pairs(fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
+def near_identical_pairs(
+    fingerprints: Sequence[Fingerprint], known: Sequence[bool] | None = None
+) -> list[tuple[int, int]]:
     """Index pairs `(i, j)`, `i < j`, of photos that are nearly the same picture, sorted.
+
+    Of photos that are `known` (N,) it need not be found out again which of them are like one another: they are compared
+    with the others alone, in a time that grows with how many those are.
 
     Photos with equal fingerprints are linked one to the next (1–2, 2–3, …) instead of each with each, and only the
     first of them is compared with others: what hangs together is the same, and a thousand copies cost a thousand
@@ -83,15 +88,18 @@ def near_identical_pairs(fingerprints: Sequence[Fingerprint]) -> list[tuple[int,
     if len(firsts) > 1:
         hashes = np.array([one.phash for one in same], dtype=np.uint64)
         details = np.frombuffer(b"".join(one.detail for one in same), dtype=np.int8).reshape(len(same), -1)
-        for left, right in _candidates(hashes):
+        is_new = np.ones(len(same), dtype=np.bool_)
+        if known is not None:  # an equal fingerprint of a known photo has been compared with theirs
+            is_new = np.array([not any(known[index] for index in indices) for indices in same.values()])
+        for left, right in _candidates(hashes, is_new):
             alike = _correlations(details, left, right) >= MIN_CORRELATION
             ends = np.sort(np.stack([firsts[left[alike]], firsts[right[alike]]], axis=1), axis=1)
             pairs += map(tuple, ends.tolist())
     return sorted(set(pairs))
 
 
-def _candidates(hashes: npt.NDArray[np.uint64]) -> Iterator[Pairs]:
-    """Blocks of index pairs with hashes at most `MAX_HASH_DISTANCE` apart; a pair may come more than once.
+def _candidates(hashes: npt.NDArray[np.uint64], is_new: npt.NDArray[np.bool_]) -> Iterator[Pairs]:
+    """Blocks of index pairs with hashes at most `MAX_HASH_DISTANCE` apart, one of them new; some come more than once.
 
     Multi-index hashing (Norouzi, Punjani and Fleet, CVPR 2012): 64 bits are cut into four bands of 16. Where two
     hashes differ in 11 bits or fewer, some band differs in 2 or fewer; so it is enough to compare each photo with
@@ -99,23 +107,25 @@ def _candidates(hashes: npt.NDArray[np.uint64]) -> Iterator[Pairs]:
     """
     flips = [sum(1 << bit for bit in bits) for size in range(3) for bits in combinations(range(_BAND_BITS), size)]
     values = np.arange(1 << _BAND_BITS)
+    new = np.flatnonzero(is_new)
     for band in range(_BANDS):
         keys = ((hashes >> np.uint64(band * _BAND_BITS)) & np.uint64((1 << _BAND_BITS) - 1)).astype(np.intp)
         order = np.argsort(keys, kind="stable")
         starts = np.searchsorted(keys[order], np.append(values, 1 << _BAND_BITS))
         for flip in flips:
-            other_keys = keys ^ flip
+            other_keys = keys[new] ^ flip
             sizes = starts[other_keys + 1] - starts[other_keys]
-            for photos in _blocks(sizes):
-                left = np.repeat(photos, sizes[photos])
-                offsets = np.arange(len(left)) - np.repeat(np.cumsum(sizes[photos]) - sizes[photos], sizes[photos])
-                right = order[np.repeat(starts[other_keys[photos]], sizes[photos]) + offsets]
-                close = (left < right) & (np.bitwise_count(hashes[left] ^ hashes[right]) <= MAX_HASH_DISTANCE)
+            for block in _blocks(sizes):
+                left = np.repeat(new[block], sizes[block])
+                offsets = np.arange(len(left)) - np.repeat(np.cumsum(sizes[block]) - sizes[block], sizes[block])
+                right = order[np.repeat(starts[other_keys[block]], sizes[block]) + offsets]
+                once = (left < right) | ~is_new[right]
+                close = once & (np.bitwise_count(hashes[left] ^ hashes[right]) <= MAX_HASH_DISTANCE)
                 yield left[close], right[close]
 
 
 def _blocks(sizes: npt.NDArray[np.intp]) -> Iterator[npt.NDArray[np.intp]]:
-    """Indices of the photos with anything to compare, in runs of about `_BLOCK` comparisons."""
+    """Indices of the sizes above 0, in runs of about `_BLOCK` comparisons."""
     photos = np.flatnonzero(sizes)
     totals = np.cumsum(sizes[photos])
     if len(photos):

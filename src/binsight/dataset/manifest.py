@@ -128,7 +128,7 @@ def further_columns(photos: Iterable[LabelledPhoto]) -> list[str]:
 
 def write_manifest(path: Path, photos: tuple[LabelledPhoto, ...]) -> str:
     """Write the manifest, photos in the order given, and return its sha256. The same photos give the same bytes."""
-    pa, parquet = _pyarrow()
+    pa, parquet = arrow()
     extra_names = further_columns(photos)
     assert not set(extra_names) & set(_COLUMNS), "a further column may not be called like one of the manifest's own"
     columns = {name: [getattr(photo, name) for photo in photos] for name in _COLUMNS}
@@ -140,7 +140,7 @@ def write_manifest(path: Path, photos: tuple[LabelledPhoto, ...]) -> str:
 
 def read_manifest(path: Path) -> tuple[LabelledPhoto, ...]:
     """Read a manifest. Raises `BadDataset` where it is not Parquet, lacks a column or holds impossible values."""
-    pa, parquet = _pyarrow()
+    pa, parquet = arrow()
     try:
         table = parquet.read_table(path)
     except (pa.ArrowException, OSError) as error:
@@ -186,7 +186,8 @@ def _check_row(row: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def arrow() -> tuple[Any, Any]:
+    """PyArrow and its Parquet. Raises `MissingExtra` without them."""
     try:
         import pyarrow
         import pyarrow.parquet

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from binsight.dataset.chains import POPULAR_ITEM, Link, Sighting, chain_sizes, find_links, shared_links
-from binsight.dataset.check import CheckedPhoto, PhotoFile, check_photos
+from binsight.dataset.check import CheckedPhoto
 from binsight.dataset.intake import Source, SourcePhoto, read_source
-from binsight.dataset.likeness import near_identical_pairs
+from binsight.dataset.known import CHECKS_NAME, Checks, KnownPhotos, check_source, write_checks
 from binsight.dataset.manifest import MANIFEST_NAME, SPLITS, Dataset, LabelledPhoto, Split, read_manifest
 from binsight.dataset.problem import Problem
 from binsight.dataset.publish import building, publish
@@ -23,7 +23,6 @@ from binsight.dataset.split import Assignment, Shares, assign, check_no_link_cro
 from binsight.dataset.write import DatasetParts, is_same_dataset, write_dataset
 from binsight.errors import BadDataset, BadInput
 from binsight.imaging.decode import DEFAULT_LIMITS, Limits
-from binsight.progress import progress_bar
 
 _WITHOUT_COUNT = frozenset({"photo_without_record", "broken_record", "malformed_label", "impossible_count"})
 """Problems that say already why a photo has no count."""
@@ -38,7 +37,8 @@ _FAR_FROM_SHARE = 0.05
 class PrepareOptions:
     """How to split and what to note.
 
-    `extend` is a dataset whose photos keep their split. `on_leak` says what becomes of a split that is given
+    `extend` is a dataset whose photos keep their split, and are not opened again where they have not changed, unless
+    `recheck` says so. `on_leak` says what becomes of a split that is given
     (by the labels or by `extend`) and that links cross: `fail`, or `reject` the photos that give way to the
     evaluation splits.
     """
@@ -46,6 +46,7 @@ class PrepareOptions:
     shares: Shares
     seed: int = 0
     extend: Path | None = None
+    recheck: bool = False
     on_leak: Literal["fail", "reject"] = "fail"
     popular_item: int = POPULAR_ITEM
     licence: str | None = None
@@ -74,8 +75,16 @@ def prepare(folder: Path, dataset: Path, *, labels: Path | None, options: Prepar
     source = read_source(folder, labels)
     _check_columns(source)
     with building(dataset) as partial:
-        checked = _check(source, partial, options)
-        links = _links(source, checked, previous, options)
+        (partial / "staged").mkdir()
+        checks = check_source(
+            source.photos,
+            [_staged(partial, number) for number in range(len(source.photos))],
+            KnownPhotos.open(previous, options.limits) if previous and not options.recheck else KnownPhotos(),
+            limits=options.limits,
+            num_jobs=options.num_jobs,
+        )
+        checked = checks.found
+        links = _links(source, checks, previous, options)
         rejects = [*source.problems, *_rejects(source, checked)]
         usable = {p.photo for p in source.photos if p.count is not None and not checked[p.photo].reason}
         pinned, leaks = _pinned(source, usable, links, previous, options)
@@ -110,6 +119,7 @@ def prepare(folder: Path, dataset: Path, *, labels: Path | None, options: Prepar
                 source={"folder": str(folder), "labels": str(labels) if labels else None},
             ),
         )
+        write_checks(partial / CHECKS_NAME, checks, links, options.limits)
         _gate(partial, links)
         if is_same_dataset(dataset, summary):
             return Prepared(folder=dataset, summary=summary, was_there=True)
@@ -134,44 +144,20 @@ def _check_columns(source: Source) -> None:
         raise BadInput(f"the labels may not have a column {taken[0]}, which every dataset has; rename that column")
 
 
-def _check(source: Source, partial: Path, options: PrepareOptions) -> dict[str, CheckedPhoto]:
-    """Decode every photo and lay the good ones' bytes aside in `partial`."""
-    (partial / "staged").mkdir()
-    files = (
-        PhotoFile(photo=p.photo, path=p.path, staged=_staged(partial, number))
-        for number, p in enumerate(source.photos)
-    )
-    checked = {}
-    with progress_bar("photo") as bar:
-        task = bar.add_task("check", total=len(source.photos))
-        for found in check_photos(files, limits=options.limits, num_jobs=options.num_jobs):
-            checked[found.photo] = found
-            bar.advance(task)
-    return checked
-
-
 def _staged(partial: Path, number: int) -> Path:
     return partial / "staged" / str(number)
 
 
-def _links(
-    source: Source, checked: Mapping[str, CheckedPhoto], previous: Dataset | None, options: PrepareOptions
-) -> list[Link]:
+def _links(source: Source, checks: Checks, previous: Dataset | None, options: PrepareOptions) -> list[Link]:
     """Links between all photos, also those that are rejected: two photos may be linked through a third."""
     sightings = [
         Sighting(photo=p.photo, record=p.record, bin_label=p.extras.get("bin_label", ""), group=p.group or "")
         for p in source.photos
     ]
-    links = find_links(sightings, _near_identical(checked), popular_item=options.popular_item)
+    links = find_links(sightings, checks.near_identical(), popular_item=options.popular_item)
     if previous:
-        links += shared_links("group", {p.photo: p.group for p in previous.photos if p.photo in checked})
+        links += shared_links("group", {p.photo: p.group for p in previous.photos if p.photo in checks.found})
     return links
-
-
-def _near_identical(checked: Mapping[str, CheckedPhoto]) -> list[tuple[str, str]]:
-    prints = {photo: found.fingerprint for photo, found in checked.items() if found.fingerprint}
-    photos = list(prints)
-    return [(photos[i], photos[j]) for i, j in near_identical_pairs(list(prints.values()))]
 
 
 def _rejects(source: Source, checked: Mapping[str, CheckedPhoto]) -> list[Problem]:
