@@ -28,6 +28,7 @@ from binsight.engines.sagemaker.apply import Pace
 from binsight.engines.sagemaker.aws import Aws
 from binsight.engines.sagemaker.calls import Call
 from binsight.engines.sagemaker.deployment import Deployment, checked
+from binsight.settings import settings
 
 REGION, ACCOUNT, BUCKET = "eu-central-1", "123456789012", "warehouse"
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/binsight"
@@ -130,6 +131,16 @@ def running_cloud(patch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         yield cloud
     finally:
         server.stop()
+
+
+@contextmanager
+def running_bucket(patch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """As `running_cloud`, and our own access to S3 led there too."""
+    with running_cloud(patch) as cloud:
+        patch.setenv("BINSIGHT_ENDPOINT_URL", cloud.url)
+        settings.cache_clear()
+        yield cloud
+    settings.cache_clear()
 
 
 def _add_update(cloud: Cloud, patch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,7 @@ def test_the_pipeline_is_given_all_that_its_jobs_need(
     (started,) = aws.started
     given = {one["Name"]: one["Value"] for one in started["PipelineParameters"]}
     assert given["Champion"] == make_plan(deployment()).first
+    assert given["Parent"] == deployment().s3("parents", "none"), "its terms begin afresh"
     assert "/datasets/" not in given["Dataset"], "the rule would start a second execution"
     dataset = fetched(given["Dataset"], tmp_path / "dataset")
     base = Dataset.open(site.load().data.base)
@@ -166,11 +167,23 @@ def test_killed_while_the_pipeline_runs_the_next_call_starts_no_other(
     assert row.id == ended.id == aws.started[0]["ClientRequestToken"], "AWS starts one execution for a token"
 
 
-def test_without_an_endpoint_or_a_pipeline_nothing_is_begun(site: Site, registry: Registry, ledger: Ledger) -> None:
+def test_without_an_endpoint_a_pipeline_or_the_champions_run_nothing_is_begun(site: Site, registry: Registry, ledger: Ledger) -> None:
     with pytest.raises(MissingObject, match="there is no endpoint elsewhere; make it first"):
         retrained(site, registry, ledger, PROMOTED, d=deployment(name="elsewhere"))
     with pytest.raises(BadInput, match=r"needs the section \[training\]"):
         retrained(site, registry, ledger, PROMOTED, d=deployment(training=None))
+    with pytest.raises(BadInput, match=r"its run is not in .*nor is it of a training job below s3://"):
+        retrain_there(
+            site.load("train.begin=champion"),
+            deployment(),
+            site.work,
+            registry,
+            ledger,
+            WithPipelines("eu-central-1", PROMOTED),
+            by="ann",
+            say=print,
+            pace=NOW,
+        )
     assert not Retrainings(ledger).newest(5) and not site.work.joinpath("plan").exists()
 
 

@@ -22,6 +22,7 @@ from binsight.engines.sagemaker.apply import Pace, model_in_use
 from binsight.engines.sagemaker.aws import Aws
 from binsight.engines.sagemaker.calls import Call
 from binsight.engines.sagemaker.deployment import Deployment
+from binsight.engines.sagemaker.parents import run_finder, send_parent
 from binsight.engines.sagemaker.pipeline import HERE, PLACES
 from binsight.errors import BadInput, GateFailed
 from binsight.lifecycle.beginning import DATE, begin, champion_of, look
@@ -51,6 +52,7 @@ class Sent:
     dataset: str
     promotion: str
     recipe: str
+    parent: str
 
 
 def retrain_there(
@@ -75,24 +77,24 @@ def retrain_there(
         raise BadInput(
             "retraining on SageMaker needs the section [training] in deploy.toml; add it, and deploy again"
         )
-    afresh = terms.model_copy(update={"train": terms.train.model_copy(update={"begin": "fresh"})})
     with working_in(work), holding(ledger, folder_id(work), work, say):
         in_use = model_in_use(d, aws)
         champion = champion_of(registry)
         plan = read_plan(work)
         if plan is None:
-            verdict = look(afresh, ledger, champion)
+            verdict = look(terms, ledger, champion)
             if when_due and not verdict.is_due:
                 return Ended(state=NOTHING_TO_DO, sentence=verdict.sentence)
             why = verdict.sentence if when_due else "asked for"
-            beginning = begin(afresh, registry, ledger, champion, work, why=why, anyway=anyway)
+            find = run_finder(d, [in_use], work)
+            beginning = begin(terms, registry, ledger, champion, work, why=why, anyway=anyway, find_run=find)
             if beginning.plan is None:
                 return Ended(state=NOTHING_TO_DO, sentence=beginning.sentence)
             plan = beginning.plan
             write_plan(work, plan, beginning.recipe)
         judges = frozen_set(terms.data.promotion, judging(terms), ledger, by=by)
         _told(ledger, plan, d, by)
-        sent = _send(afresh, d, work, plan, registry, judges, ledger, by=by, say=say)
+        sent = _send(terms, d, work, plan, registry, judges, ledger, by=by, say=say)
         execution = _start(d, plan, sent, in_use, aws)
         say(f"the pipeline runs: {execution}")
         return _ended(ledger, work, plan, execution, aws, say, pace or Pace(step_s=30))
@@ -123,7 +125,7 @@ def _send(
             "base": terms.data.base.resolve(),
             "promotion": terms.data.promotion.resolve(),
             "recipe": work.resolve() / "plan" / RECIPE,
-            "parent": None,
+            "parent": None if plan.parent is None else Path(plan.parent),
             "champion": registry.fetch(plan.champion),
         }
     )
@@ -152,7 +154,9 @@ def _send(
     recipe = dump_recipe(given_recipe(work / "plan" / RECIPE, Path("given"), None)).encode()
     place = d.s3("recipes", sha256(recipe).hexdigest()[:12])
     open_store(place, region=d.region, create=True).write("recipe.toml", recipe)
-    return Sent(dataset=prepared, promotion=promotion, recipe=place)
+    run = None if plan.parent is None else Path(plan.parent)
+    parent = send_parent(d, run, registry.fetch(plan.champion), plan.learned, {}, say=say)
+    return Sent(dataset=prepared, promotion=promotion, recipe=place, parent=parent)
 
 
 def _start(d: Deployment, plan: Plan, sent: Sent, champion: str, aws: Aws) -> str:
@@ -161,6 +165,7 @@ def _start(d: Deployment, plan: Plan, sent: Sent, champion: str, aws: Aws) -> st
         "Dataset": sent.dataset,
         "Promotion": sent.promotion,
         "Recipe": sent.recipe,
+        "Parent": sent.parent,
         "Champion": champion,
     }
     answer = aws.ask(
