@@ -167,7 +167,9 @@ def test_killed_while_the_pipeline_runs_the_next_call_starts_no_other(
     assert row.id == ended.id == aws.started[0]["ClientRequestToken"], "AWS starts one execution for a token"
 
 
-def test_without_an_endpoint_a_pipeline_or_the_champions_run_nothing_is_begun(site: Site, registry: Registry, ledger: Ledger) -> None:
+def test_without_an_endpoint_a_pipeline_or_the_champions_run_nothing_is_begun(
+    site: Site, registry: Registry, ledger: Ledger
+) -> None:
     with pytest.raises(MissingObject, match="there is no endpoint elsewhere; make it first"):
         retrained(site, registry, ledger, PROMOTED, d=deployment(name="elsewhere"))
     with pytest.raises(BadInput, match=r"needs the section \[training\]"):

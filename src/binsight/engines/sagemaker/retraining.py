@@ -22,6 +22,7 @@ from binsight.engines.sagemaker.apply import Pace, model_in_use
 from binsight.engines.sagemaker.aws import Aws
 from binsight.engines.sagemaker.calls import Call
 from binsight.engines.sagemaker.deployment import Deployment
+from binsight.engines.sagemaker.looks import give_looks, take_looks
 from binsight.engines.sagemaker.parents import run_finder, send_parent
 from binsight.engines.sagemaker.pipeline import HERE, PLACES
 from binsight.errors import BadInput, GateFailed
@@ -37,7 +38,7 @@ from binsight.lifecycle.verdict import frozen_set
 from binsight.lifecycle.work import given_recipe
 from binsight.model.recipe import dump_recipe
 from binsight.storage.api_key import stamp
-from binsight.storage.ledger import Ledger, Marks, Retrainings
+from binsight.storage.ledger import Ledger, Marks, Promotions, Retrainings
 from binsight.storage.ledger.retrainings import DROPPED, KEPT, PROMOTED, RUNNING
 from binsight.storage.objects import open_store
 
@@ -79,6 +80,7 @@ def retrain_there(
         )
     with working_in(work), holding(ledger, folder_id(work), work, say):
         in_use = model_in_use(d, aws)
+        take_looks(d, Promotions(ledger), by=by)
         champion = champion_of(registry)
         plan = read_plan(work)
         if plan is None:
@@ -97,7 +99,9 @@ def retrain_there(
         sent = _send(terms, d, work, plan, registry, judges, ledger, by=by, say=say)
         execution = _start(d, plan, sent, in_use, aws)
         say(f"the pipeline runs: {execution}")
-        return _ended(ledger, work, plan, execution, aws, say, pace or Pace(step_s=30))
+        _wait_until_ended(execution, aws, say, pace or Pace(step_s=30))
+        take_looks(d, Promotions(ledger), by=by)
+        return _ended(ledger, work, plan, execution, aws)
 
 
 def _send(
@@ -150,6 +154,7 @@ def _send(
         "shared_with": judges.shared_with,
         "terms": terms.compare,
     }
+    give_looks(d, judges.sha256, Promotions(ledger))
     open_store(promotion, region=d.region).write(FROZEN_FILE, json.dumps(known).encode())
     recipe = dump_recipe(given_recipe(work / "plan" / RECIPE, Path("given"), None)).encode()
     place = d.s3("recipes", sha256(recipe).hexdigest()[:12])
@@ -183,7 +188,7 @@ def _start(d: Deployment, plan: Plan, sent: Sent, champion: str, aws: Aws) -> st
     return str(answer["PipelineExecutionArn"])
 
 
-def _ended(ledger: Ledger, work: Path, plan: Plan, execution: str, aws: Aws, say: Say, pace: Pace) -> Ended:
+def _wait_until_ended(execution: str, aws: Aws, say: Say, pace: Pace) -> None:
     named = {"PipelineExecutionArn": execution}
     told = ""
     while True:
@@ -197,8 +202,14 @@ def _ended(ledger: Ledger, work: Path, plan: Plan, execution: str, aws: Aws, say
             say(line or status)
             told = line
         if status not in _UNDER_WAY:
-            break
+            return
         time.sleep(pace.step_s)
+
+
+def _ended(ledger: Ledger, work: Path, plan: Plan, execution: str, aws: Aws) -> Ended:
+    named = {"PipelineExecutionArn": execution}
+    found = aws.ask(Call(service="sagemaker", operation="DescribePipelineExecution", arguments=named))
+    steps = aws.ask(Call(service="sagemaker", operation="ListPipelineExecutionSteps", arguments=named))
     state, sentence = _outcome(found, steps["PipelineExecutionSteps"])
     Retrainings(ledger).change(plan.id, state=state, sentence=sentence, outcome={"execution": execution})
     end_plan(work, plan)
