@@ -41,9 +41,10 @@ MOST_OF_A_REASON = 900
 
 
 def evaluate(tree: OptMl, environment: Mapping[str, str] = os.environ) -> None:
-    """Compare, decide, and leave `evaluation.json` for the pipeline's condition."""
+    """Compare, decide, and leave `evaluation.json`: the record, and the reason for the pipeline's condition."""
     from binsight.lifecycle.compare import compare
     from binsight.lifecycle.decide import decide
+    from binsight.lifecycle.record import record_of
 
     inputs = tree.inputs()
     for name in (CHALLENGER, CHAMPION, PROMOTION, DATASET):
@@ -69,9 +70,10 @@ def evaluate(tree: OptMl, environment: Mapping[str, str] = os.environ) -> None:
     decision = decide(comparison, policy)
     reason = "; ".join(decision.reasons)[:MOST_OF_A_REASON]
     print(f"{decision.word}: {reason}", flush=True)
+    record = record_of(comparison, decision, policy)
     _leave(
         tree.output(EVALUATION) / EVALUATION_FILE,
-        {"decision": {"reason": reason, **decision.to_json()}, "comparison": comparison.to_json()},
+        {**record, "decision": {"reason": reason, **record["decision"]}},
     )
 
 
