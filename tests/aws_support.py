@@ -28,6 +28,8 @@ from binsight.engines.sagemaker.apply import Pace
 from binsight.engines.sagemaker.aws import Aws
 from binsight.engines.sagemaker.calls import Call
 from binsight.engines.sagemaker.deployment import Deployment, checked
+from binsight.engines.sagemaker.plan import Plan
+from binsight.settings import settings
 
 REGION, ACCOUNT, BUCKET = "eu-central-1", "123456789012", "warehouse"
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/binsight"
@@ -107,6 +109,17 @@ class Cloud:
         place = {"LocationConstraint": REGION}
         self.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
 
+    def as_deployed(self, plan: Plan) -> None:
+        """Have the endpoint answer with the plan's model again, and forget what jobs left; quicker than to deploy anew."""
+        (wanted,) = [piece.same["EndpointConfigName"] for piece in plan.pieces if piece.kind == "endpoint"]
+        endpoint = sagemaker_backends[ACCOUNT][REGION].endpoints[plan.deployment.name]
+        endpoint.endpoint_config_name, endpoint.endpoint_status = wanted, "InService"
+        self.rings = False
+        s3 = self.client("s3")
+        for part in ("runs", "looks", "parents", "prepared"):
+            for one in s3.list_objects_v2(Bucket=BUCKET, Prefix=plan.deployment.key(part)).get("Contents", []):
+                s3.delete_object(Bucket=BUCKET, Key=one["Key"])
+
     @property
     def endpoint(self) -> Any:
         return self.client("sagemaker").describe_endpoint(EndpointName="bins")
@@ -130,6 +143,16 @@ def running_cloud(patch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         yield cloud
     finally:
         server.stop()
+
+
+@contextmanager
+def running_bucket(patch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """As `running_cloud`, and our own access to S3 led there too."""
+    with running_cloud(patch) as cloud:
+        patch.setenv("BINSIGHT_ENDPOINT_URL", cloud.url)
+        settings.cache_clear()
+        yield cloud
+    settings.cache_clear()
 
 
 def _add_update(cloud: Cloud, patch: pytest.MonkeyPatch) -> None:

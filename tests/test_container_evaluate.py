@@ -2,10 +2,12 @@
 
 import io
 import json
+import shutil
 import signal
 import tarfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,12 @@ from tests.bundle_support import changed_bundle
 from tests.dataset_support import real_dataset
 
 from binsight.counting.bundle import DEFAULT_FOLDER, Bundle
+from binsight.dataset.manifest import Dataset, write_manifest
 from binsight.engines.container.__main__ import main
+from binsight.engines.container.learned import learned_datasets
 from binsight.engines.container.looks import look_of
-from binsight.engines.contract import EVALUATION, EVALUATION_FILE, FROZEN_FILE, LOOKS
+from binsight.engines.contract import EVALUATION, EVALUATION_FILE, FROZEN_FILE, LEARNED_FILE, LOOKS
+from binsight.errors import BadDataset, BinsightError
 from binsight.lifecycle.promotion_set import PromotionSet
 
 
@@ -78,6 +83,42 @@ def test_what_stands_against_judging_is_said_where_the_pipeline_reads_it(
     assert "must have 500 photos in 50 chains of bins or more" in found["decision"]["reason"]
     assert found["comparison"]["challenger"]["version"] == Bundle.open(other).version
     assert found["comparison"]["promotion_set"]["frozen_at"].startswith("2026-11-20")
+
+
+def test_photos_that_first_weights_have_seen_are_looked_for_in_the_set_too(
+    promotion: Path, training: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(promotion, tmp_path / "seen")
+    photos = tuple(replace(photo, split="train") for photo in Dataset.open(promotion).photos)
+    digest = write_manifest(tmp_path / "seen" / "manifest.parquet", photos)
+    (tmp_path / "seen" / "dataset.json").write_text(json.dumps({"sha256": digest}))
+    seen = Dataset.open(tmp_path / "seen")
+    listed = [{"sha256": seen.digest, "place": str(seen.folder)}]
+    (tmp_path / "learned").mkdir()
+    (tmp_path / "learned" / LEARNED_FILE).write_text(json.dumps({"datasets": listed}))
+    inputs = {"champion": DEFAULT_FOLDER, "challenger": DEFAULT_FOLDER, "learned": tmp_path / "learned"}
+    assert job(tmp_path / "ml", inputs | {"promotion": promotion, "dataset": training}, monkeypatch) == 0
+    found = decided(tmp_path / "ml")
+    assert found["decision"]["word"] == "refuse" and found["comparison"]["training"]["num_leaks"] == 24
+    assert seen.digest in found["comparison"]["training"]["datasets"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "sentence"),
+    [(None, "nobody knows what the first weights have seen"), ('{"datasets": [7]}', "does not say which datasets")],
+)
+def test_what_first_weights_have_seen_is_not_guessed(tmp_path: Path, listed: str | None, sentence: str) -> None:
+    if listed is not None:
+        (tmp_path / LEARNED_FILE).write_text(listed)
+    with pytest.raises(BinsightError, match=sentence):
+        learned_datasets(tmp_path, tmp_path / "target")
+
+
+def test_another_dataset_in_the_place_of_one_that_was_seen_is_told(training: Path, tmp_path: Path) -> None:
+    listed = [{"sha256": "0" * 64, "place": str(training)}]
+    (tmp_path / LEARNED_FILE).write_text(json.dumps({"datasets": listed}))
+    with pytest.raises(BadDataset, match="must hold the dataset 000000000000"):
+        learned_datasets(tmp_path, tmp_path / "target")
 
 
 @pytest.mark.parametrize(

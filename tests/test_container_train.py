@@ -22,7 +22,7 @@ from binsight.counting.bundle import Bundle
 from binsight.engines.container.__main__ import main
 from binsight.engines.container.opt_ml import MOST_OF_A_FAILURE, OptMl
 from binsight.engines.container.training import recipe_of
-from binsight.engines.contract import DATASET, METRICS, metric_definitions, metric_line
+from binsight.engines.contract import DATASET, LEARNED, LEARNED_FILE, METRICS, metric_definitions, metric_line
 from binsight.errors import BadInput, BadRecipe, MissingObject
 from binsight.imaging.drawn import drawn_photo
 
@@ -187,7 +187,10 @@ def test_a_recipe_in_its_channel_is_changed_by_the_hyperparameters(tmp_path: Pat
     folder.mkdir()
     text = 'name = "own"\n[data]\ndataset = "elsewhere"\n[model]\nbackbone = "timm:lcnet_035"\n'
     (folder / "recipe.toml").write_text(text + '[search.fields]\n"training.lr" = [0.1, 0.2]\n')
-    channels = {DATASET: tmp_path, "recipe": folder, "parent": tmp_path}
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "best.safetensors").touch()
+    channels = {DATASET: tmp_path, "recipe": folder, "parent": run}
     root = make_tree(tmp_path / "ml", channels, {"training.epochs": "9"})
     recipe = recipe_of(OptMl(root), OptMl(root).hyperparameters())
     assert (recipe.name, recipe.training.epochs) == ("own", 9)
@@ -195,6 +198,16 @@ def test_a_recipe_in_its_channel_is_changed_by_the_hyperparameters(tmp_path: Pat
     (folder / "second.toml").write_text(text)
     with pytest.raises(BadInput, match="holds 2"):
         recipe_of(OptMl(root), {})
+
+
+def test_training_begins_afresh_where_the_parents_channel_says_so_and_else_needs_weights(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    tree = OptMl(make_tree(tmp_path / "ml", {DATASET: tmp_path, "parent": tmp_path / "none"}))
+    with pytest.raises(MissingObject, match="the channel parent must hold a run with best"):
+        recipe_of(tree, tree.hyperparameters())
+    (tmp_path / "none" / LEARNED).mkdir()
+    (tmp_path / "none" / LEARNED / LEARNED_FILE).write_text('{"datasets": []}')
+    assert not recipe_of(tree, tree.hyperparameters()).model.weights.startswith("run:")
 
 
 @pytest.mark.parametrize(

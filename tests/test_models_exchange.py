@@ -8,13 +8,17 @@ import tarfile
 from base64 import b64encode
 from hashlib import md5, sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.seeded import places, with_value
 
 from binsight.cli import cli
 from binsight.counting import Bundle, Counter, default_bundle
 from binsight.counting.registry import Registry
+from binsight.engines.sagemaker.calls import Call
+from binsight.engines.sagemaker.checking import faults, shape_of
 from binsight.errors import BadBundle, BadInput, MissingExtra, MissingObject
 from binsight.lifecycle import sagemaker_package
 from binsight.lifecycle.mlflow_model import Counting
@@ -134,21 +138,62 @@ def test_a_sagemaker_package_is_the_bundle_and_the_request(registry: Registry, t
     assert request["CustomerMetadataProperties"]["dataset_sha256"] == DEFAULT.spec.lineage["dataset_sha256"]
 
 
-def test_the_request_is_what_sagemakers_own_model_of_it_takes(tmp_path: Path) -> None:
-    session = pytest.importorskip("botocore.session")
-    from botocore.validate import ParamValidator
-
+@pytest.fixture
+def package(tmp_path: Path) -> Call:
+    """The request as a call."""
     tar = sagemaker_package.write_model_tar(DEFAULT, tmp_path / "model.tar.gz")
     request = sagemaker_package.model_package_request(
         DEFAULT, tar, group="bins", image="repo/binsight:1", model_url="s3://m/model.tar.gz", approved=True
     )
-    model = session.get_session().get_service_model("sagemaker")
-    shape = model.operation_model("CreateModelPackage").input_shape
-    report = ParamValidator().validate(request, shape)
-    assert not report.has_errors(), report.generate_report()
-    known = set(model.shape_for("TransformInstanceType").enum)
-    known &= set(model.shape_for("ProductionVariantInstanceType").enum)
-    assert set(sagemaker_package.INSTANCES) <= known
+    return Call(service="sagemaker", operation="CreateModelPackage", arguments=request)
+
+
+def test_the_request_passes_the_strict_check_of_all_that_is_asked_of_aws(package: Call) -> None:
+    assert faults(package) == []
+    realtime = shape_of("sagemaker", "ProductionVariantInstanceType").enum
+    assert set(sagemaker_package.INSTANCES) <= set(realtime)
+
+
+def test_a_mistake_in_any_place_of_the_request_is_found(package: Call) -> None:
+    """Of another type, too long, no member of its enumeration, with a name that is none."""
+    everywhere = list(places(dict(package.arguments)))
+    assert len(everywhere) > 15
+    for path in everywhere:
+        assert faults(with_value(package, path, [{"wrong": object()}])), path
+        assert faults(with_value(package, path, "é" * 5000)), path
+    for name in package.arguments:
+        wrong = {(f"{one}x" if one == name else one): value for one, value in package.arguments.items()}
+        assert faults(Call(service=package.service, operation=package.operation, arguments=wrong)), name
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("ModelPackageGroupName",), "bins_1", "does not match"),
+        (("ModelApprovalStatus",), "approved", "none of its"),
+        (("InferenceSpecification", "Containers", 0, "Image"), "an image", "does not match"),
+        (("InferenceSpecification", "Containers", 0, "ModelDataUrl"), "m/model.tar.gz", "does not match"),
+        (("InferenceSpecification", "Containers"), [], "at least 1"),
+        (("InferenceSpecification", "SupportedTransformInstanceTypes", 1), "ml.bogus", "none of its"),
+        (("InferenceSpecification", "SupportedTransformInstanceTypes"), [], "at least 1"),
+        (("InferenceSpecification", "SupportedRealtimeInferenceInstanceTypes", 0), "ml.c7i", "none of its"),
+        (("InferenceSpecification", "SupportedContentTypes", 0), "x" * 257, "at most 256"),
+        (("CustomerMetadataProperties",), {str(n): "x" for n in range(51)}, "at most 50"),
+        (("CustomerMetadataProperties", "git"), "x" * 257, "at most 256"),
+    ],
+)
+def test_each_seeded_mistake_in_a_package_is_named(
+    package: Call, path: tuple[Any, ...], value: Any, said: str
+) -> None:
+    assert said in "; ".join(faults(with_value(package, path, value)))
+
+
+def test_a_package_that_aws_would_refuse_is_told_before_it_is_written(registry: Registry, tmp_path: Path) -> None:
+    options = ("--group", "bins_1", "--image", "repo/binsight:1", "--to", "s3://models/bins")
+    done = run("models", "export-sagemaker", "champion", tmp_path / "package", *options)
+    assert isinstance(done.exception, BadInput)
+    assert "AWS would refuse this package: ModelPackageGroupName is 'bins_1'" in str(done.exception)
+    assert not (tmp_path / "package" / "create-model-package.json").exists()
 
 
 def test_the_same_bundle_gives_the_same_tar(tmp_path: Path) -> None:

@@ -1,60 +1,36 @@
 """`binsight retrain --on sagemaker`: what needs the ledger is done here, the rest by the pipeline, and the ledger knows the
 end. S3 is SeaweedFS, the endpoint moto's; executions of pipelines, which moto has not, are told by the tests."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.aws_pipelines import FIRST, REASON, Pipelines, Ran
 from tests.aws_support import NOW, Cloud, deployment, running_cloud
+from tests.bundle_support import changed_bundle
 from tests.retrain_support import Site, a_site, counted, fresh_photos
 from tests.s3_server import CREDENTIALS, running_s3_server
 from tests.sagemaker_tree import make_tree
 
+from binsight.counting.bundle import Bundle
 from binsight.counting.registry import Registry
 from binsight.dataset.manifest import Dataset
 from binsight.engines.container.evaluation import frozen_set
 from binsight.engines.container.opt_ml import OptMl
 from binsight.engines.container.training import recipe_of
 from binsight.engines.sagemaker.apply import deploy
-from binsight.engines.sagemaker.aws import Aws
-from binsight.engines.sagemaker.calls import Call
-from binsight.engines.sagemaker.checking import faults
-from binsight.engines.sagemaker.plan import make_plan
+from binsight.engines.sagemaker.plan import Plan, make_plan
 from binsight.engines.sagemaker.retraining import retrain_there
-from binsight.errors import BadInput, GateFailed, MissingObject
+from binsight.errors import BadInput, ChangedMeanwhile, GateFailed, MissingObject
+from binsight.lifecycle.retrain import Ended, retrain
+from binsight.records import CHAMPION
 from binsight.settings import settings
 from binsight.storage.ledger import Ledger, Retrainings
 from binsight.storage.objects import open_store
 
-EXECUTION = "arn:aws:sagemaker:eu-central-1:123456789012:pipeline/bins/execution/abcdefghijkl"
-PROMOTED = ("Succeeded", "", [("Train", "Succeeded", ""), ("UpdateEndpoint", "Succeeded", "")])
-KEPT = ("Failed", "step failure", [("Train", "Succeeded", ""), ("NotPromoted", "Failed", "the champion stays: no")])
-BROKEN = ("Failed", "Train: the loss is nan", [("Train", "Failed", "the loss is nan")])
-
-
-class WithPipelines(Aws):
-    """AWS whose pipeline ends as the test says; every call must be in form."""
-
-    def __init__(self, region: str, ends: Any) -> None:
-        super().__init__(region)
-        self.ends, self.started = ends, []  # type: ignore[var-annotated]
-
-    def ask(self, call: Call) -> Any:
-        assert faults(call) == []
-        status, reason, steps = self.ends
-        match call.operation:
-            case "StartPipelineExecution":
-                self.started.append(call.arguments)
-                return {"PipelineExecutionArn": EXECUTION}
-            case "DescribePipelineExecution":
-                assert call.arguments["PipelineExecutionArn"] == EXECUTION
-                found = {"PipelineExecutionArn": EXECUTION, "PipelineExecutionStatus": status}
-                return found | ({"FailureReason": reason} if reason else {})
-            case "ListPipelineExecutionSteps":
-                names = ("StepName", "StepStatus", "FailureReason")
-                return {"PipelineExecutionSteps": [dict(zip(names, step, strict=True)) for step in steps]}
-        return super().ask(call)
+Retrain = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +44,11 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
             for name, value in CREDENTIALS.items():
                 patch.setenv(name, value)
             yield made
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return make_plan(deployment())
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +72,28 @@ def ledger(cloud: Cloud, registry: Registry, places: dict[str, str], site: Site,
     opened.close()
 
 
-def retrained(site: Site, registry: Registry, ledger: Ledger, ends: Any, **asked: Any) -> tuple[Any, WithPipelines]:
-    aws = WithPipelines("eu-central-1", ends)
-    said: list[str] = []
-    d = asked.pop("d", deployment())
-    ended = retrain_there(
-        site.load(), d, site.work, registry, ledger, aws, by="ann", say=said.append, pace=NOW, **asked
-    )
-    return ended, aws
+@pytest.fixture
+def challenger(tmp_path: Path) -> Path:
+    return changed_bundle(tmp_path / "challenger", "card.md", b"a challenger")
+
+
+@pytest.fixture
+def aws(cloud: Cloud, plan: Plan, challenger: Path, monkeypatch: pytest.MonkeyPatch) -> Pipelines:
+    """Whose pipelines find the challenger better."""
+    cloud.as_deployed(plan)
+    found = Pipelines(cloud, monkeypatch)
+    found.ends = ("promote", challenger)
+    return found
+
+
+@pytest.fixture
+def retrained(site: Site, registry: Registry, ledger: Ledger, aws: Pipelines) -> Retrain:
+    def run(*overrides: str, **asked: Any) -> Ended:
+        d = asked.pop("d", deployment())
+        given = {"by": "ann", "say": lambda _: None, "pace": NOW, **asked}
+        return retrain_there(site.load(*overrides), d, site.work, registry, ledger, aws, **given)
+
+    return run
 
 
 def fetched(url: str, folder: Path) -> Path:
@@ -109,14 +104,22 @@ def fetched(url: str, folder: Path) -> Path:
     return folder
 
 
+def champion(registry: Registry) -> str:
+    pointed = registry.pointed(CHAMPION)
+    assert pointed is not None
+    return pointed.version
+
+
 def test_the_pipeline_is_given_all_that_its_jobs_need(
-    site: Site, registry: Registry, ledger: Ledger, tmp_path: Path
+    retrained: Retrain, site: Site, ledger: Ledger, registry: Registry, aws: Pipelines, tmp_path: Path
 ) -> None:
-    ended, aws = retrained(site, registry, ledger, PROMOTED)
+    ended = retrained()
     assert ended.state == "promoted" and Retrainings(ledger).get(ended.id).state == "promoted"  # type: ignore[union-attr]
-    (started,) = aws.started
-    given = {one["Name"]: one["Value"] for one in started["PipelineParameters"]}
+    assert champion(registry) == ended.challenger == Bundle.open(tmp_path / "challenger").version
+    (started,) = aws.all
+    given = started.given
     assert given["Champion"] == make_plan(deployment()).first
+    assert given["Parent"] == deployment().s3("parents", "none"), "its terms begin afresh"
     assert "/datasets/" not in given["Dataset"], "the rule would start a second execution"
     dataset = fetched(given["Dataset"], tmp_path / "dataset")
     base = Dataset.open(site.load().data.base)
@@ -131,49 +134,126 @@ def test_the_pipeline_is_given_all_that_its_jobs_need(
 
 
 def test_that_the_champion_stays_is_a_decision_and_nothing_is_new_afterwards(
-    site: Site, registry: Registry, ledger: Ledger
+    retrained: Retrain, aws: Pipelines, challenger: Path
 ) -> None:
-    ended, _ = retrained(site, registry, ledger, KEPT)
-    assert (ended.state, ended.sentence) == ("kept", "the champion stays: no")
-    again, aws = retrained(site, registry, ledger, KEPT)
-    assert again.state == "nothing_to_do" and not aws.started
+    aws.ends = ("keep", challenger)
+    ended = retrained()
+    assert (ended.state, ended.sentence) == ("kept", REASON)
+    assert retrained().state == "nothing_to_do" and len(aws.all) == 1
 
 
 def test_a_job_that_fails_is_told_and_the_next_call_begins_again(
-    site: Site, registry: Registry, ledger: Ledger
+    retrained: Retrain, ledger: Ledger, aws: Pipelines, challenger: Path
 ) -> None:
+    aws.ends = ("broken", None)
     with pytest.raises(GateFailed, match="the pipeline failed: Train: the loss is nan; mend that"):
-        retrained(site, registry, ledger, BROKEN)
+        retrained()
     (row,) = Retrainings(ledger).newest(5)
     assert row.state == "dropped"
-    ended, _ = retrained(site, registry, ledger, PROMOTED)
+    aws.ends = ("promote", challenger)
+    ended = retrained()
     assert ended.state == "promoted" and ended.id != row.id
 
 
-def test_killed_while_the_pipeline_runs_the_next_call_starts_no_other(
-    site: Site, registry: Registry, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Killed(BaseException): ...
+class Killed(BaseException): ...
 
-    def killed(*_: Any) -> None:
+
+def begun_and_killed(retrained: Retrain, aws: Pipelines) -> Ran:
+    """Killed while the pipeline runs."""
+
+    def killed(_: str) -> None:
         raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("binsight.engines.sagemaker.retraining._ended", killed)
-        retrained(site, registry, ledger, PROMOTED)
-    ended, aws = retrained(site, registry, ledger, PROMOTED)
+    aws.ends = None
+    with pytest.raises(Killed), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("binsight.engines.sagemaker.retraining._wait_until_ended", lambda *_: killed(""))
+        retrained()
+    (ran,) = aws.all
+    return ran
+
+
+def test_killed_while_the_pipeline_runs_the_next_call_waits_for_the_same(
+    retrained: Retrain, ledger: Ledger, aws: Pipelines, challenger: Path
+) -> None:
+    ran = begun_and_killed(retrained, aws)
+    ended = retrained(say=lambda line: aws.run(ran, "promote", challenger) if ran.arn in line else None)
     (row,) = Retrainings(ledger).newest(5)
-    assert row.id == ended.id == aws.started[0]["ClientRequestToken"], "AWS starts one execution for a token"
+    assert row.id == ended.id == ran.token, "AWS starts one execution for a token"
+    assert ended.state == "promoted" and len(aws.all) == 1
 
 
-def test_without_an_endpoint_or_a_pipeline_nothing_is_begun(site: Site, registry: Registry, ledger: Ledger) -> None:
+@pytest.mark.parametrize("when_due", [False, True])
+def test_killed_and_ended_since_the_outcome_comes_home_with_the_next_call(
+    retrained: Retrain, registry: Registry, aws: Pipelines, challenger: Path, when_due: bool
+) -> None:
+    aws.run(begun_and_killed(retrained, aws), "promote", challenger)
+    ended = retrained(when_due=when_due)
+    assert ended.state == "promoted" and champion(registry) == Bundle.open(challenger).version
+    assert len(aws.all) == 1 and len(registry.models.moves(CHAMPION)) == 2
+
+
+def test_with_its_folder_lost_the_outcome_comes_home_all_the_same(
+    retrained: Retrain, registry: Registry, ledger: Ledger, aws: Pipelines, challenger: Path, site: Site
+) -> None:
+    ran = begun_and_killed(retrained, aws)
+    shutil.rmtree(site.work)
+    with pytest.raises(ChangedMeanwhile, match="another retraining runs on SageMaker"):
+        retrained()
+    aws.run(ran, "promote", challenger)
+    assert retrained(when_due=True).state == "nothing_to_do"
+    (row,) = Retrainings(ledger).newest(5)
+    assert row.id == ran.token and row.state == "promoted" and champion(registry) == row.challenger
+
+
+def test_a_pipeline_that_a_dataset_started_comes_home_before_anything_else(
+    retrained: Retrain, registry: Registry, ledger: Ledger, aws: Pipelines, challenger: Path, tmp_path: Path
+) -> None:
+    pushed = aws.dataset_pushed()
+    with pytest.raises(ChangedMeanwhile, match=f"runs on SageMaker \\({pushed.arn}\\); let it end"):
+        retrained()
+    aws.run(pushed, "promote", challenger)
+    better = changed_bundle(tmp_path / "better", "card.md", b"better still")
+    aws.cloud.client("sagemaker").describe_endpoint(EndpointName="bins")  # its update ends
+    aws.ends, aws.compared = ("promote", better), Bundle.open(challenger).version
+    ended = retrained()
+    assert ended.state == "promoted" and champion(registry) == Bundle.open(better).version
+    assert aws.all[1].given["Champion"] == aws.model(pushed), "compared with what came home"
+    assert [row.state for row in Retrainings(ledger).newest(5)] == ["promoted", "promoted"]
+
+
+def test_a_retraining_that_is_there_is_not_gone_on_with_here(
+    retrained: Retrain, registry: Registry, ledger: Ledger, aws: Pipelines, site: Site
+) -> None:
+    begun_and_killed(retrained, aws)
+    with pytest.raises(ChangedMeanwhile, match="go on with it by --on sagemaker"):
+        retrain(site.load(), site.work, registry, ledger, by="ann", say=lambda _: None)
+
+
+def test_an_endpoint_that_answers_with_another_model_than_the_champion_is_not_compared_with(
+    retrained: Retrain, registry: Registry, aws: Pipelines, challenger: Path
+) -> None:
+    seen = registry.pointed(CHAMPION)
+    other = registry.register(challenger, by="ann").version
+    registry.point(CHAMPION, other, by="ann", reason="", seen=seen)
+    with pytest.raises(
+        BadInput, match=f"the endpoint bins answers with {FIRST}, but the champion is {other}: .*deploy"
+    ):
+        retrained()
+    assert not aws.all
+
+
+def test_without_an_endpoint_a_pipeline_or_the_champions_run_nothing_is_begun(
+    retrained: Retrain, ledger: Ledger, site: Site
+) -> None:
     with pytest.raises(MissingObject, match="there is no endpoint elsewhere; make it first"):
-        retrained(site, registry, ledger, PROMOTED, d=deployment(name="elsewhere"))
+        retrained(d=deployment(name="elsewhere"))
     with pytest.raises(BadInput, match=r"needs the section \[training\]"):
-        retrained(site, registry, ledger, PROMOTED, d=deployment(training=None))
+        retrained(d=deployment(training=None))
+    with pytest.raises(BadInput, match=r"its run is not in .*nor is it of a training job below s3://"):
+        retrained("train.begin=champion")
     assert not Retrainings(ledger).newest(5) and not site.work.joinpath("plan").exists()
 
 
-def test_due_is_asked_here(site: Site, registry: Registry, ledger: Ledger) -> None:
-    ended, aws = retrained(site, registry, ledger, PROMOTED, when_due=True)
-    assert ended.state == "nothing_to_do" and "counts" in ended.sentence and not aws.started
+def test_due_is_asked_here(retrained: Retrain, aws: Pipelines) -> None:
+    ended = retrained(when_due=True)
+    assert ended.state == "nothing_to_do" and "counts" in ended.sentence and not aws.all

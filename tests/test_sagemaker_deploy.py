@@ -327,7 +327,7 @@ def refusal(code: str, said: str = "", *, operation: str = "CreateModel", status
             MissingStore,
             "the bucket warehouse is not there; check bucket and region",
         ),
-        (refusal("403", operation="HeadBucket"), AccessRefused, "you lack the permission s3:HeadBucket"),
+        (refusal("403", operation="HeadBucket"), AccessRefused, "you lack the permission s3:ListBucket"),
         (
             refusal("SlowDown", status=503),
             StorageFailure,
@@ -345,6 +345,76 @@ def refusal(code: str, said: str = "", *, operation: str = "CreateModel", status
 )
 def test_each_refusal_says_what_to_do(error: BinsightError, kind: type[BinsightError], sentence: str) -> None:
     assert type(error) is kind and sentence in str(error)
+
+
+class Refusing(Aws):
+    """Refuses one operation, as AWS does where a permission is missing, or answers it with 503."""
+
+    def __init__(self, operation: str, aws: Aws, code: str) -> None:
+        super().__init__(REGION)
+        self._clients = aws._clients
+        self.operation, self.code = operation, code
+
+    def ask(self, call: Call) -> Any:
+        if call.operation == self.operation:
+            status = 503 if self.code == "503" else 403
+            fault = {"Error": {"Code": self.code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": status}}
+            raise explained(fault, call)
+        return super().ask(call)
+
+
+REFUSED = {
+    "HeadBucket": "s3:ListBucket",
+    "CreateRole": "iam:CreateRole",
+    "PutRolePolicy": "iam:PutRolePolicy",
+    "HeadObject": "s3:GetObject",
+    "PutObject": "s3:PutObject",
+    "CreateModel": "sagemaker:CreateModel",
+    "CreateEndpointConfig": "sagemaker:CreateEndpointConfig",
+    "PutMetricAlarm": "cloudwatch:PutMetricAlarm",
+    "CreateEndpoint": "sagemaker:CreateEndpoint",
+    "PutScalingPolicy": "application-autoscaling:PutScalingPolicy",
+    "CreateFunction": "lambda:CreateFunction",
+    "PutBucketNotificationConfiguration": "s3:PutBucketNotification",
+    "PutTargets": "events:PutTargets",
+    "CreatePipeline": "sagemaker:CreatePipeline",
+}
+
+
+def test_each_missing_permission_is_named_and_503_told_and_what_was_done_is_gone_on_from(cloud: Cloud) -> None:
+    """One after the other is given; each try comes further, until the same command is whole."""
+    d = deployment()
+    brought(d, cloud)
+    whole = state(cloud)
+    cloud.reset()
+    for operation, permission in REFUSED.items():
+        for code, error, said in (
+            ("AccessDenied", AccessRefused, f"you lack the permission {permission}; have it given"),
+            (
+                "503",
+                StorageFailure,
+                "answered 503, also when asked again; try again later: what is done stays done",
+            ),
+        ):
+            with pytest.raises(error) as caught:
+                deploy(d, Refusing(operation, cloud.aws(), code), pace=NOW)
+            assert said in str(caught.value), operation
+    brought(d, cloud)
+    assert state(cloud) == whole
+
+
+@pytest.mark.parametrize(
+    "operation", ["DescribeEndpoint", "DeleteEndpoint", "DeleteRolePolicy", "ListTags", "ListModels"]
+)
+def test_a_destruction_that_is_refused_is_told_and_gone_on_with(cloud: Cloud, operation: str) -> None:
+    brought(deployment(), cloud)
+    with pytest.raises(AccessRefused, match=f"you lack the permission (sagemaker|iam):{operation}; have it given"):
+        destroy(deployment(), Refusing(operation, cloud.aws(), "AccessDenied"), tell=lambda *_: None, pace=NOW)
+    destroy(deployment(), cloud.aws(), tell=lambda *_: None, pace=NOW)
+    left = state(cloud)
+    assert not any(
+        left[kind] for kind in ("roles", "models", "endpoints", "functions", "pipelines", "rules", "alarms")
+    )
 
 
 def test_a_bucket_that_is_gone_stops_before_anything_is_made(cloud: Cloud) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -16,8 +17,9 @@ from tests.pipeline_interpreter import Failed, Interpreter
 from tests.sagemaker_tree import ENTRY, HYPERPARAMETERS, environment, make_tree, run_train
 
 from binsight.counting.bundle import DEFAULT_FOLDER, Bundle
-from binsight.engines.contract import EVALUATION, EVALUATION_FILE, FROZEN_FILE
+from binsight.engines.contract import EVALUATION, EVALUATION_FILE, FROZEN_FILE, LEARNED, LEARNED_FILE
 from binsight.engines.sagemaker import pipeline
+from binsight.engines.sagemaker.parents import KEPT
 from binsight.engines.sagemaker.pipeline import EVALUATED, HERE, PLACES, PROMOTE, TRAIN, begun_with, definition
 from binsight.engines.sagemaker.pipeline_check import check_pipeline, pipeline_faults
 from binsight.errors import BadInput
@@ -46,7 +48,8 @@ def test_a_job_is_given_what_its_steps_need_and_do_not_make(place: str, step: st
     given += [one["InputName"] for one in found["Arguments"].get("ProcessingInputs", ())]
     made = {one.makes for one in STEPS if PLACES[one.name] == place}
     needed = {need for one in STEPS if PLACES[one.name] == place for need in one.needs} - made
-    assert set(given) == needed - {"parent"} and set(given) <= set(GIVEN) | set(makers())
+    seen = {LEARNED} if place == EVALUATED else set()
+    assert set(given) == needed | seen and needed <= set(GIVEN) | set(makers())
 
 
 def test_a_step_that_needs_something_new_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,6 +152,7 @@ def s3(tmp_path: Path) -> Path:
     for part in ("datasets/current", "promotion/current", "recipes/one", "models/first"):
         (tmp_path / "s3" / BUCKET / part).mkdir(parents=True)
     (tmp_path / "s3" / BUCKET / "models" / "first" / "model.tar.gz").write_bytes(b"")
+    put_parent(tmp_path / "s3", "none", {})
     return tmp_path / "s3"
 
 
@@ -164,7 +168,7 @@ def pretended(word: str) -> Callable[[list[str], Path, Mapping[str, str]], int]:
             return 0
         assert command[-1] == "evaluate" and given["BINSIGHT_LOOKS"].endswith("looks")
         inputs = {path.name for path in (root / "processing" / "input").iterdir()}
-        assert inputs == {"challenger", "champion", "promotion", "dataset"}
+        assert inputs == {"challenger", "champion", "promotion", "dataset", "learned"}
         assert (root / "processing" / "input" / "challenger" / "model.tar.gz").is_file()
         out = root / "processing" / "output" / EVALUATION
         out.mkdir(parents=True)
@@ -239,6 +243,17 @@ def put_recipe(s3: Path, **changes: str) -> None:
     (s3 / BUCKET / "recipes" / "one" / "recipe.toml").write_text(tomli_w.dumps(fields))
 
 
+def put_parent(s3: Path, name: str, seen: Mapping[str, Path], run: Path | None = None) -> str:
+    """A parent as a retraining puts it there: a run's weights, and the datasets that they have seen."""
+    folder = s3 / BUCKET / "parents" / name
+    (folder / LEARNED).mkdir(parents=True)
+    for file in KEPT if run else ():
+        shutil.copyfile(run / file, folder / file)  # type: ignore[operator]
+    listed = [{"sha256": digest, "place": str(place)} for digest, place in seen.items()]
+    (folder / LEARNED / LEARNED_FILE).write_text(json.dumps({"datasets": listed}))
+    return f"s3://{BUCKET}/parents/{name}"
+
+
 def put_bundle(s3: Path, bundle: Path) -> None:
     subprocess.run(
         ["tar", "-C", str(bundle), "-czf", str(s3 / BUCKET / "models" / "first" / "model.tar.gz"), "."], check=True
@@ -275,10 +290,11 @@ def test_real_containers_keep_a_champion_that_is_better(abid: Path, s3: Path, tm
 def test_real_containers_promote_a_challenger_over_a_champion_that_knows_nothing(
     abid: Path, s3: Path, tmp_path: Path
 ) -> None:
-    """The champion has seen bins of many items alone, and so answers many; the challenger has seen bins as they are."""
-    many = real_dataset(abid, tmp_path / "many", {"train": 48, "val": 24}, where={"count": "9"}).folder
+    """The champion has seen bins of many items alone, and so answers many; the challenger begins with its weights, and has
+    seen bins as they are, too."""
+    many = real_dataset(abid, tmp_path / "many", {"train": 48, "val": 24}, where={"count": "9"})
     first = tmp_path / "first"
-    make_tree(first, {"dataset": many}, HYPERPARAMETERS | {"training.lr": "0.01", "training.epochs": "3"})
+    make_tree(first, {"dataset": many.folder}, HYPERPARAMETERS | {"training.lr": "0.01", "training.epochs": "3"})
     status, log = run_train(first)
     assert status == 0, log
     put_bundle(s3, first / "model")
@@ -286,10 +302,13 @@ def test_real_containers_promote_a_challenger_over_a_champion_that_knows_nothing
     put_recipe(s3)
     put_promotion(abid, s3, 450)
     promoted: list[Any] = []
+    parent = put_parent(s3, "first", {many.digest: many.folder}, first / "output" / "data")
     run = execution(s3, tmp_path, real, promoted)
-    run.run()
+    run.run(Parent=parent)
     assert run.ran == ["Train", "Evaluate", "Register", "UpdateEndpoint", "Promote"] and len(promoted) == 1
     model = s3 / promoted[0]["model_data"].removeprefix("s3://")
     subprocess.run(["tar", "-C", str(tmp_path), "-xzf", str(model)], check=True)
-    assert Bundle.open(tmp_path).version != Bundle.open(first / "model").version
+    lineage, before = Bundle.open(tmp_path).spec.lineage, Bundle.open(first / "model").spec.lineage
+    assert lineage["first_weights"] == f"run:{before['weights_sha256']}"
+    assert lineage["learned_from"] == [many.digest]
     assert list((s3 / BUCKET / "looks").iterdir())

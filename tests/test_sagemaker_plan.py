@@ -2,7 +2,6 @@
 
 import copy
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 from click.testing import CliRunner
 from tests.aws_support import FIELDS, REGION, ROOT, deployment, every_kind, operations
+from tests.seeded import places, with_value
 
 from binsight.cli import cli
 from binsight.counting.bundle import DEFAULT_FOLDER
@@ -44,27 +44,6 @@ def all_calls(plan: Plan) -> list[Call]:
 def test_aws_would_take_the_form_of_every_call(name: str) -> None:
     for call in all_calls(PLANS[name]):
         assert faults(call) == [], call.operation
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of every text and number in plain data."""
-    if isinstance(value, dict):
-        for name, one in value.items():
-            yield from places(one, (*path, name))
-    elif isinstance(value, list):
-        for number, one in enumerate(value):
-            yield from places(one, (*path, number))
-    else:
-        yield path
-
-
-def with_value(call: Call, path: tuple[Any, ...], value: Any) -> Call:
-    arguments = copy.deepcopy(dict(call.arguments))
-    inner: Any = arguments
-    for part in path[:-1]:
-        inner = inner[part]
-    inner[path[-1]] = value
-    return Call(service=call.service, operation=call.operation, arguments=arguments)
 
 
 def test_a_value_of_another_type_is_found_wherever_it_stands() -> None:

@@ -2,11 +2,13 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from binsight.cli.models import open_registry
 from binsight.cli.options import json_option, print_json, who
+from binsight.errors import BadInput, MissingExtra
 
 
 @click.command("export-mlflow")
@@ -66,7 +68,8 @@ def export_sagemaker(
     """Write a registered bundle as a SageMaker model package.
 
     The result is FOLDER with model.tar.gz, the same bytes for the same bundle, and create-model-package.json, which
-    `aws sagemaker create-model-package --cli-input-json` takes once the tar lies at --to. Nothing is sent to AWS.
+    `aws sagemaker create-model-package --cli-input-json` takes once the tar lies at --to. Nothing is sent to AWS; where the
+    extra aws is installed, the request is checked against AWS's description of it.
     """
     registry = open_registry()
     from binsight.counting.bundle import Bundle
@@ -78,6 +81,7 @@ def export_sagemaker(
     tar = write_model_tar(bundle, folder / "model.tar.gz")
     model_url = f"{url.rstrip('/')}/{bundle.version}/model.tar.gz"
     request = model_package_request(bundle, tar, group=group, image=image, model_url=model_url, approved=approved)
+    _check_form(request)
     write_request(folder / "create-model-package.json", request)
     if as_json:
         print_json(
@@ -90,3 +94,16 @@ def export_sagemaker(
         click.echo(
             f"then: aws sagemaker create-model-package --cli-input-json file://{folder}/create-model-package.json"
         )
+
+
+def _check_form(request: dict[str, Any]) -> None:
+    """Raises `BadInput` for what AWS would refuse, as far as its description is installed here."""
+    from binsight.engines.sagemaker.calls import Call
+    from binsight.engines.sagemaker.checking import faults
+
+    try:
+        wrong = faults(Call(service="sagemaker", operation="CreateModelPackage", arguments=request))
+    except MissingExtra:
+        return
+    if wrong:
+        raise BadInput(f"AWS would refuse this package: {'; '.join(wrong)}; change --group, --image or --to")

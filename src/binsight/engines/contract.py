@@ -8,7 +8,10 @@ TRAIN, EVALUATE = "train", "evaluate"
 
 DATASET, RECIPE, PARENT = "dataset", "recipe", "parent"
 """Channels of a training job: the dataset, a folder with one recipe file, and a run whose weights to begin with. The
-dataset is needed, the others are not."""
+dataset is needed, the others are not; where the parent's folder holds no weights, training begins as the recipe says."""
+
+LEARNED, LEARNED_FILE = "learned", "datasets.json"
+"""In the parent's folder, and an input of the evaluation: which datasets those weights have seen, and where they lie."""
 
 CHALLENGER, CHAMPION, PROMOTION = "challenger", "champion", "promotion"
 """Inputs of the evaluation beside the dataset that was trained on: the trained model, the one in use, and the dataset

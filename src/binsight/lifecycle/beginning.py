@@ -12,7 +12,7 @@ from binsight.errors import MissingObject
 from binsight.lifecycle.artifacts import identity, key_of
 from binsight.lifecycle.counted import counted_bins, number_of_counts
 from binsight.lifecycle.due import Facts, Verdict, is_due
-from binsight.lifecycle.parents import Learned, champions_run, learned
+from binsight.lifecycle.parents import FindRun, Learned, champions_run, learned
 from binsight.lifecycle.plan import Plan
 from binsight.lifecycle.terms import Terms
 from binsight.model.recipe import dump_recipe, load_recipe
@@ -76,9 +76,20 @@ def champion_of(registry: Registry) -> Pointed:
 
 
 def begin(
-    terms: Terms, registry: Registry, ledger: Ledger, champion: Pointed, work: Path, *, why: str, anyway: bool
+    terms: Terms,
+    registry: Registry,
+    ledger: Ledger,
+    champion: Pointed,
+    work: Path,
+    *,
+    why: str,
+    anyway: bool,
+    find_run: FindRun = champions_run,
 ) -> Beginning:
-    """The plan of a new retraining. Raises `BadInput`, `BadRecipe`, `BadDataset` or `MissingObject` for what it lacks."""
+    """The plan of a new retraining; `find_run` finds the champion's run where training begins with it.
+
+    Raises `BadInput`, `BadRecipe`, `BadDataset` or `MissingObject` for what it lacks.
+    """
     recipe_text = recipe_text_of(terms)
     rows = [asdict(one) for one in counted_bins(ledger)]
     inputs = key_of(
@@ -94,7 +105,7 @@ def begin(
         return Beginning(plan=None, recipe="", sentence=sentence)
     parent, seen = None, Learned()
     if terms.train.begin == "champion":
-        parent = champions_run(registry.fetch(champion.version), [*terms.train.runs, work])
+        parent = find_run(registry.fetch(champion.version), [*terms.train.runs, work])
         seen = learned(parent)
     known = (*seen.folders, *(str(folder.resolve()) for folder in terms.train.learned))
     seen = Learned(hashes=seen.hashes, folders=tuple(dict.fromkeys(known)))

@@ -1,15 +1,20 @@
 """The run that the champion came from, and the datasets that its weights have seen."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from binsight.counting.bundle import Bundle, file_digest
+from binsight.counting.bundle import SPEC_NAME, UNKNOWN, Bundle, file_digest
 from binsight.errors import BadInput, BinsightError
 from binsight.model.recipe import load_recipe
 
 WEIGHTS, RECIPE = "best.safetensors", "recipe.toml"
+
+
+FindRun = Callable[[Path, Iterable[Path]], Path]
+"""Finds the run of a bundle, be it in one of some folders or elsewhere."""
 
 
 def champions_run(champion: Path, folders: Iterable[Path]) -> Path:
@@ -42,8 +47,15 @@ class Learned:
     folders: tuple[str, ...] = ()
 
 
+def seen_by(lineage: Mapping[str, Any]) -> list[str]:
+    """The hashes of the datasets that a bundle's weights have seen, `UNKNOWN` among them where one is not known."""
+    began_with_run = str(lineage.get("first_weights", "")).startswith("run:")
+    earlier = lineage.get("learned_from", [UNKNOWN] if began_with_run else [])
+    return list(dict.fromkeys([str(lineage.get("dataset_sha256") or UNKNOWN), *earlier]))
+
+
 def learned(run: Path | None) -> Learned:
-    """What a run and the runs before it were trained on.
+    """What a run and the runs before it were trained on. Where a bundle's description lies beside a run, it says so.
 
     A hash without a folder is told where it counts: no comparison passes a challenger whose training photos are not known.
     """
@@ -52,6 +64,9 @@ def learned(run: Path | None) -> Learned:
     seen: set[Path] = set()
     while run is not None and run not in seen:
         seen.add(run)
+        if (run / SPEC_NAME).is_file():
+            hashes |= dict.fromkeys(seen_by(json.loads((run / SPEC_NAME).read_text(encoding="utf-8"))["lineage"]))
+            break
         try:
             recipe = load_recipe(run / RECIPE)
             environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))

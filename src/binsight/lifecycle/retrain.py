@@ -32,6 +32,8 @@ from binsight.storage.ledger import Ledger, Marks, Pointed, Retrainings
 from binsight.storage.ledger.retrainings import DECIDED, DROPPED, FAILED, OPEN, RUNNING
 
 NOTHING_TO_DO = "nothing_to_do"
+ARN = "arn:"
+"""So begins the place of a retraining that is done on AWS; at home it is a folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ def retrain(
     """
     with working_in(work), holding(ledger, folder_id(work), work, say) as held:
         champion = champion_of(registry)
-        plan = _under_way(terms, work, ledger, champion, say)
+        plan = under_way(terms, work, ledger, champion, say, place=str(work.resolve()))
         if plan is None:
             verdict = look(terms, ledger, champion)
             if when_due and not verdict.is_due:
@@ -84,15 +86,24 @@ def retrain(
             raise
 
 
-def _under_way(terms: Terms, work: Path, ledger: Ledger, champion: Pointed, say: Say) -> Plan | None:
-    """The retraining that a kill left here; None where there is none, or it began with something else."""
+def under_way(terms: Terms, work: Path, ledger: Ledger, champion: Pointed, say: Say, *, place: str) -> Plan | None:
+    """The retraining that a kill left here; None where there is none, or it began with something else.
+
+    Raises `ChangedMeanwhile` where it is done in another place: on SageMaker it may still run.
+    """
     plan = read_plan(work)
     if plan is None:
         return None
     row = Retrainings(ledger).get(plan.id)
-    if row is not None and row.state in DECIDED:
+    if row is not None and row.state in (*DECIDED, DROPPED):
         end_plan(work, plan)
         return None
+    if row is not None and row.place != place and ARN in (row.place[:4], place[:4]):
+        here = "--on sagemaker" if row.place.startswith(ARN) else "--on local"
+        raise ChangedMeanwhile(
+            f"the retraining that is under way in {work} is done at {row.place}; go on with it by {here}, or choose "
+            "another folder (--work)"
+        )
     why = ""
     if plan.terms_sha256 != terms_digest(terms, recipe_text_of(terms)):
         why = "its terms or its recipe were changed"

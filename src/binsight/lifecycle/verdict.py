@@ -52,15 +52,21 @@ def compare_on(
         answers=answers,
     )
     decision = decide(comparison, policy)
-    pair = (comparison.champion.version, comparison.challenger.version, chosen.sha256)
-    known = promotions.decisions(comparison.challenger.version)
-    if not any((row.champion, row.challenger, row.set_sha256, row.word) == (*pair, decision.word) for row in known):
-        record = record_of(comparison, decision, policy)
-        promotions.record(
-            champion=pair[0], challenger=pair[1], set_sha256=pair[2], word=decision.word, record=record, by=by
-        )
+    keep_decision(promotions, record_of(comparison, decision, policy), by=by)
     write_record(out, comparison, decision, policy, photos=chosen.photos, answers=answers)
     return decision
+
+
+def keep_decision(promotions: Promotions, record: Mapping[str, Any], *, by: str) -> None:
+    """Have the ledger keep a decision by its record, once. Raises `KeyError` for a record that is none."""
+    comparison, word = record["comparison"], record["decision"]["word"]
+    of_set = comparison["promotion_set"]["sha256"]
+    pair = (comparison["champion"]["version"], comparison["challenger"]["version"], of_set)
+    known = promotions.decisions(pair[1])
+    if not any((row.champion, row.challenger, row.set_sha256, row.word) == (*pair, word) for row in known):
+        promotions.record(
+            champion=pair[0], challenger=pair[1], set_sha256=of_set, word=word, record=dict(record), by=by
+        )
 
 
 def _look(

@@ -1,7 +1,7 @@
 """The evaluation between training and promotion, as a processing job.
 
 ```
-processing/input/{challenger, champion, promotion, dataset} ─▶ compare ─▶ decide ─▶ processing/output/evaluation/
+processing/input/{challenger, champion, promotion, dataset, learned} ─▶ compare ─▶ decide ─▶ processing/output/evaluation/
 ```
 The same comparison and the same pure function as on one machine (`binsight.lifecycle`). What the ledger knows there of a
 promotion set comes along in its folder; looks at it are counted in the bucket, each by a write that only one can make.
@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from binsight.engines.container.learned import learned_datasets
 from binsight.engines.container.looks import look_of
 from binsight.engines.container.opt_ml import OptMl
 from binsight.engines.contract import (
@@ -24,6 +25,7 @@ from binsight.engines.contract import (
     EVALUATION,
     EVALUATION_FILE,
     FROZEN_FILE,
+    LEARNED,
     LOOKS,
     PROMOTION,
 )
@@ -39,9 +41,10 @@ MOST_OF_A_REASON = 900
 
 
 def evaluate(tree: OptMl, environment: Mapping[str, str] = os.environ) -> None:
-    """Compare, decide, and leave `evaluation.json` for the pipeline's condition."""
+    """Compare, decide, and leave `evaluation.json`: the record, and the reason for the pipeline's condition."""
     from binsight.lifecycle.compare import compare
     from binsight.lifecycle.decide import decide
+    from binsight.lifecycle.record import record_of
 
     inputs = tree.inputs()
     for name in (CHALLENGER, CHAMPION, PROMOTION, DATASET):
@@ -53,20 +56,24 @@ def evaluate(tree: OptMl, environment: Mapping[str, str] = os.environ) -> None:
     if LOOKS not in environment:
         raise BadInput(f"{LOOKS} must say where looks are counted; set it in the job's environment")
     promotion_set, policy = frozen_set(inputs[PROMOTION])
+    learned = learned_datasets(inputs.get(LEARNED), tree.root / "processing" / LEARNED)
     comparison = compare(
         bundle_in(inputs[CHAMPION]),
         bundle_in(inputs[CHALLENGER]),
         promotion_set,
         training=inputs[DATASET],
+        further_training=list(learned.values()),
+        needed_datasets=list(learned),
         look=look_of(environment[LOOKS], promotion_set.sha256, most=policy.max_looks),
         policy=policy,
     )
     decision = decide(comparison, policy)
     reason = "; ".join(decision.reasons)[:MOST_OF_A_REASON]
     print(f"{decision.word}: {reason}", flush=True)
+    record = record_of(comparison, decision, policy)
     _leave(
         tree.output(EVALUATION) / EVALUATION_FILE,
-        {"decision": {"reason": reason, **decision.to_json()}, "comparison": comparison.to_json()},
+        {**record, "decision": {"reason": reason, **record["decision"]}},
     )
 
 

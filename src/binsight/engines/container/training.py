@@ -16,12 +16,14 @@ from binsight.engines.contract import (
     DATASET,
     EXPORT_SIZE,
     EXPORT_WEIGHTS,
+    LEARNED,
+    LEARNED_FILE,
     METRICS,
     PARENT,
     RECIPE,
     metric_line,
 )
-from binsight.errors import BadInput
+from binsight.errors import BadInput, MissingObject
 
 if TYPE_CHECKING:
     from binsight.model.health import EpochMetrics
@@ -78,9 +80,21 @@ def recipe_of(tree: OptMl, given: dict[str, Any]) -> "Recipe":
     for name, value in given.items():
         set_field(fields, name, value)
     set_field(fields, "data.dataset", str(tree.channel(DATASET)))
-    if PARENT in channels:
+    if PARENT in channels and _has_weights(channels[PARENT]):
         set_field(fields, "model.weights", f"run:{channels[PARENT]}")
     return checked(Recipe, fields, source="the job's hyperparameters")
+
+
+def _has_weights(parent: Path) -> bool:
+    """A pipeline has the channel always: what was put there for a beginning afresh says so, and nothing else does."""
+    if (parent / "best.safetensors").is_file():
+        return True
+    if not (parent / LEARNED / LEARNED_FILE).is_file():
+        raise MissingObject(
+            f"the channel {PARENT} must hold a run with best.safetensors, but holds none; name a run's folder, or leave "
+            "the channel out"
+        )
+    return False
 
 
 def _check_export(weights: Any, size: Any) -> None:

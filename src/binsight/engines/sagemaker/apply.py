@@ -81,6 +81,24 @@ def model_in_use(d: Deployment, aws: Aws) -> str:
         raise MissingObject(f"there is no endpoint {d.name}; make it first: binsight deploy sagemaker") from None
 
 
+def settled_model(d: Deployment, aws: Aws, pace: Pace) -> str | None:
+    """As `model_in_use`, once no update is under way any more; None where there is no endpoint."""
+    end = time.monotonic() + MOST_S
+    try:
+        endpoint = aws.ask(_see_endpoint(d))
+        while endpoint["EndpointStatus"] in ENDPOINT_READY.busy:
+            if time.monotonic() > end:
+                raise GateFailed(
+                    f"the endpoint {d.name} is {endpoint['EndpointStatus']} for {MOST_S // 3600} hours; look at it in "
+                    "AWS's console, then run the same command again"
+                )
+            time.sleep(pace.step_s)
+            endpoint = aws.ask(_see_endpoint(d))
+        return in_use(_Client(aws), dict(endpoint))
+    except NotThere:
+        return None
+
+
 def begin(call: Call, aws: Aws) -> Literal["begun", "begun before"]:
     """Begin a job whose name says what it does. Raises as `Aws.ask` does."""
     try:

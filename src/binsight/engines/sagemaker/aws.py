@@ -28,6 +28,14 @@ _CREDENTIALS = frozenset(
 _PASSING = frozenset(
     {"503", "500", "SlowDown", "ServiceUnavailable", "InternalError", "InternalFailure", "Throttling"}
 )
+_PERMISSIONS: Mapping[str, str] = {
+    "s3 HeadBucket": "s3:ListBucket",
+    "s3 HeadObject": "s3:GetObject",
+    "s3 GetBucketNotificationConfiguration": "s3:GetBucketNotification",
+    "s3 PutBucketNotificationConfiguration": "s3:PutBucketNotification",
+    "lambda Invoke": "lambda:InvokeFunction",
+}
+"""Permissions that are not called as what they allow. Answers to HEAD have no text that would name them."""
 _ACTION = re.compile(r"not authorized to perform:? (\S+)")
 _THERE_CODES = frozenset(
     {"ResourceInUse", "ResourceConflictException", "EntityAlreadyExists", "ResourceAlreadyExistsException"}
@@ -97,7 +105,7 @@ def explained(response: Mapping[str, Any], call: Call) -> BinsightError:
         return MissingStore(f"the bucket {bucket} is not there; check bucket and region in deploy.toml, or make it")
     if code in _DENIED:
         found = _ACTION.search(said)
-        needed = found[1] if found else f"{call.service}:{call.operation}"
+        needed = found[1] if found else _PERMISSIONS.get(what, f"{call.service}:{call.operation}")
         return AccessRefused(
             f"AWS refused {what}: you lack the permission {needed}; have it given to whom you are signed in as, then run "
             "the same command again"

@@ -19,6 +19,7 @@ from binsight.engines.contract import (
     EVALUATION_FILE,
     JSON_DECISION,
     JSON_REASON,
+    LEARNED,
     LOOKS,
 )
 from binsight.engines.sagemaker.calls import Call, Piece, tags
@@ -44,9 +45,13 @@ PARAMETERS: Mapping[str, str] = {
     "dataset": "Dataset",
     "promotion": "Promotion",
     "recipe": "Recipe",
+    "parent": "Parent",
     "champion": "Champion",
 }
 """Which parameter says where in S3 an artifact lies that the pipeline begins with."""
+
+NO_PARENT = ("parents", "none")
+"""Where in the bucket lies what stands for no parent: a channel must hold something."""
 
 PROPERTY_FILE = "Decision"
 
@@ -65,6 +70,7 @@ def definition(d: Deployment, *, recipe: str, champion: str) -> dict[str, Any]:
         "Dataset": d.s3("datasets", "current"),
         "Promotion": d.s3("promotion", d.training.promotion),
         "Recipe": recipe,
+        "Parent": d.s3(*NO_PARENT),
         "Champion": champion,
     }
     return {
@@ -151,7 +157,10 @@ def _train(d: Deployment) -> dict[str, Any]:
 def _evaluate(d: Deployment) -> dict[str, Any]:
     assert d.training is not None
     base = "/opt/ml/processing"
-    inputs = [_input(name, address, f"{base}/input/{name}") for name, address in _addresses(EVALUATED).items()]
+    # The photos that first weights have seen count as training photos, too.
+    learned = {LEARNED: _joined("/", {"Get": "Parameters.Parent"}, LEARNED)}
+    addresses = _addresses(EVALUATED) | learned
+    inputs = [_input(name, address, f"{base}/input/{name}") for name, address in addresses.items()]
     output = {
         "OutputName": EVALUATION,
         "S3Output": {

@@ -6,13 +6,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from binsight.counting.bundle import Bundle
+from binsight.engines.contract import LEARNED, LEARNED_FILE
 from binsight.engines.sagemaker.archives import bucket_piece, bundle_tar, model_key, object_piece
 from binsight.engines.sagemaker.around import front_pieces, retraining_pieces
 from binsight.engines.sagemaker.calls import Call, Piece
 from binsight.engines.sagemaker.checking import check
 from binsight.engines.sagemaker.deployment import Deployment
 from binsight.engines.sagemaker.endpoint import endpoint_pieces, promotion_plan
-from binsight.engines.sagemaker.pipeline import pipeline_pieces
+from binsight.engines.sagemaker.pipeline import NO_PARENT, pipeline_pieces
 from binsight.engines.sagemaker.pipeline_check import check_pipeline
 from binsight.engines.sagemaker.policies import role_pieces
 from binsight.errors import MissingObject
@@ -54,7 +55,7 @@ def make_plan(d: Deployment, *, model_data: str | None = None) -> Plan:
     pieces += front_pieces(d)
     if d.training is not None:
         recipe, piece = recipe_piece(d, d.training.recipe)
-        pieces.append(piece)
+        pieces += [piece, no_parent_piece(d)]
         pieces += retraining_pieces(d, promotion_plan(d, shadow_data))
         pieces += pipeline_pieces(d, recipe=recipe, champion=first)
     plan = Plan(deployment=d, pieces=tuple(pieces), first=first, model_data=model_data or first)
@@ -71,6 +72,12 @@ def _check(plan: Plan) -> None:
             for policy in ("PolicyDocument", "AssumeRolePolicyDocument"):
                 if policy in call.arguments:
                     json.loads(call.arguments[policy])
+
+
+def no_parent_piece(d: Deployment) -> Piece:
+    """What the channel `parent` holds where training begins as the recipe says."""
+    data = json.dumps({"datasets": []}).encode()
+    return object_piece(d, d.key(*NO_PARENT, LEARNED, LEARNED_FILE), data)
 
 
 def recipe_piece(d: Deployment, path: Path) -> tuple[str, Piece]:

@@ -123,7 +123,7 @@ def _training(d: Deployment) -> list[Statement]:
     jobs += [d.arn("sagemaker", f"{kind}/{d.name}-*") for kind in ("training-job", "hyper-parameter-tuning-job")]
     reads = [
         _objects(d, f"{part}/*")
-        for part in ("datasets", "prepared", "promotion", "recipes", "models", "runs", "looks")
+        for part in ("datasets", "prepared", "promotion", "recipes", "parents", "models", "runs", "looks")
     ]
     listed = _allow(["s3:ListBucket"], [d.arn("s3", d.bucket, account=False, region=False)])
     listed["Condition"] = {"StringLike": {"s3:prefix": [f"{d.prefix}/*"]}}

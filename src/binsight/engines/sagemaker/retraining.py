@@ -1,20 +1,22 @@
 """A retraining whose counts are here and whose training is on SageMaker: `binsight retrain --on sagemaker`.
 
 ```
-due? ─▶ plan ─▶ gather, prepare (here) ─▶ bucket ─▶ the pipeline ─▶ promoted, kept, or why it failed ─▶ ledger
+what ended since, brought home ─▶ due? ─▶ plan ─▶ gather, prepare (here) ─▶ bucket ─▶ the pipeline ─▶ brought home
 ```
 The steps that need the ledger are run here by the same runner as ever; the rest is the pipeline that was compiled from the
-same list. Killed anywhere, the next call goes on: one plan starts one execution.
+same list. Killed anywhere, the next call goes on: one plan starts one execution, and what became of it is brought home
+(`homecoming.py`) by whoever comes next.
 """
 
 import json
+import re
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
+from binsight.counting.bundle import Bundle
 from binsight.counting.registry import Registry
 from binsight.dataset.push import push_dataset
 from binsight.engines.contract import FROZEN_FILE
@@ -22,12 +24,16 @@ from binsight.engines.sagemaker.apply import Pace, model_in_use
 from binsight.engines.sagemaker.aws import Aws
 from binsight.engines.sagemaker.calls import Call
 from binsight.engines.sagemaker.deployment import Deployment
+from binsight.engines.sagemaker.executions import Execution, display_name, executions, steps_of
+from binsight.engines.sagemaker.homecoming import Home, bring_home, fetched_bundle
+from binsight.engines.sagemaker.looks import give_looks
+from binsight.engines.sagemaker.parents import run_finder, send_parent
 from binsight.engines.sagemaker.pipeline import HERE, PLACES
-from binsight.errors import BadInput, GateFailed
-from binsight.lifecycle.beginning import DATE, begin, champion_of, look
+from binsight.errors import BadInput, ChangedMeanwhile, GateFailed
+from binsight.lifecycle.beginning import begin, champion_of, look
 from binsight.lifecycle.plan import RECIPE, Plan, end_plan, folder_id, read_plan, working_in, write_plan
 from binsight.lifecycle.promotion_set import PromotionSet
-from binsight.lifecycle.retrain import NOTHING_TO_DO, Ended, judging, parameters
+from binsight.lifecycle.retrain import NOTHING_TO_DO, Ended, judging, parameters, under_way
 from binsight.lifecycle.runner import Runner, Say
 from binsight.lifecycle.steps import STEPS
 from binsight.lifecycle.terms import Terms
@@ -35,13 +41,11 @@ from binsight.lifecycle.turn import holding
 from binsight.lifecycle.verdict import frozen_set
 from binsight.lifecycle.work import given_recipe
 from binsight.model.recipe import dump_recipe
-from binsight.storage.api_key import stamp
-from binsight.storage.ledger import Ledger, Marks, Retrainings
-from binsight.storage.ledger.retrainings import DROPPED, KEPT, PROMOTED, RUNNING
+from binsight.storage.ledger import Ledger, Promotions, Retrainings
+from binsight.storage.ledger.retrainings import DROPPED, RUNNING
 from binsight.storage.objects import open_store
 
-STOPPED_STEP = "NotPromoted"
-_UNDER_WAY = ("Executing", "Stopping")
+PACE = Pace(step_s=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,7 @@ class Sent:
     dataset: str
     promotion: str
     recipe: str
+    parent: str
 
 
 def retrain_there(
@@ -67,7 +72,7 @@ def retrain_there(
     anyway: bool = False,
     pace: Pace | None = None,
 ) -> Ended:
-    """Retrain by the deployment's pipeline, and wait for its end.
+    """Bring home what ended since, then retrain by the deployment's pipeline, and wait for its end.
 
     Raises as `binsight.lifecycle.retrain.retrain` and `Aws.ask` do, and `GateFailed` where a job failed.
     """
@@ -75,27 +80,108 @@ def retrain_there(
         raise BadInput(
             "retraining on SageMaker needs the section [training] in deploy.toml; add it, and deploy again"
         )
-    afresh = terms.model_copy(update={"train": terms.train.model_copy(update={"begin": "fresh"})})
-    with working_in(work), holding(ledger, folder_id(work), work, say):
-        in_use = model_in_use(d, aws)
-        champion = champion_of(registry)
+    with working_in(work), holding(ledger, folder_id(work), work, say) as held:
+        model_in_use(d, aws)  # there is an endpoint, and in this account
+        home = Home(
+            d=d, aws=aws, registry=registry, ledger=ledger, by=by, say=say, pace=pace or PACE, check=held.check
+        )
         plan = read_plan(work)
-        if plan is None:
-            verdict = look(afresh, ledger, champion)
-            if when_due and not verdict.is_due:
-                return Ended(state=NOTHING_TO_DO, sentence=verdict.sentence)
-            why = verdict.sentence if when_due else "asked for"
-            beginning = begin(afresh, registry, ledger, champion, work, why=why, anyway=anyway)
-            if beginning.plan is None:
-                return Ended(state=NOTHING_TO_DO, sentence=beginning.sentence)
-            plan = beginning.plan
-            write_plan(work, plan, beginning.recipe)
-        judges = frozen_set(terms.data.promotion, judging(terms), ledger, by=by)
-        _told(ledger, plan, d, by)
-        sent = _send(afresh, d, work, plan, registry, judges, ledger, by=by, say=say)
-        execution = _start(d, plan, sent, in_use, aws)
-        say(f"the pipeline runs: {execution}")
-        return _ended(ledger, work, plan, execution, aws, say, pace or Pace(step_s=30))
+        if (ended := _brought(home, work, plan)) is not None:
+            return ended
+        if (running := _running(d, aws, plan)) is None:
+            plan = under_way(terms, work, ledger, champion_of(registry), say, place=home.pipeline)
+            in_use = _check_champion(home)
+            if plan is None:
+                begun = _begun(terms, home, work, in_use, when_due=when_due, anyway=anyway)
+                if isinstance(begun, Ended):
+                    return begun
+                plan = begun
+            judges = frozen_set(terms.data.promotion, judging(terms), ledger, by=by)
+            _told(ledger, plan, home.pipeline, by)
+            sent = _send(terms, d, work, plan, registry, judges, ledger, by=by, say=say)
+            running = _start(d, plan, sent, in_use, aws)
+        say(f"the pipeline runs: {running}")
+        _wait_until_ended(running, home)
+        ended = _brought(home, work, plan)
+        if ended is None:
+            raise ChangedMeanwhile(
+                f"{running} has ended, and AWS does not list it so yet; run the same command again"
+            )
+        return ended
+
+
+def _brought(home: Home, work: Path, plan: Plan | None) -> Ended | None:
+    """Bring home what ended, and say how this folder's retraining did, where it is among it.
+
+    Raises `GateFailed` where it came to no decision.
+    """
+    brought = bring_home(home)
+    if plan is None or (ended := brought.get(plan.id)) is None:
+        return None
+    end_plan(work, plan)
+    if ended.state == DROPPED:
+        raise GateFailed(f"the pipeline failed: {ended.sentence}; mend that, and retrain again")
+    return ended
+
+
+def _running(d: Deployment, aws: Aws, plan: Plan | None) -> str | None:
+    """The execution of this plan, where it is under way. Raises `ChangedMeanwhile` where another one is."""
+    found: list[Execution] = [one for one in executions(d, aws) if not one.is_over]
+    for one in found:
+        if plan is not None and one.plan == plan.id:
+            return one.arn
+    if found:
+        raise ChangedMeanwhile(
+            f"another retraining runs on SageMaker ({found[0].arn}); let it end, and run the same command again"
+        )
+    return None
+
+
+def _check_champion(home: Home) -> str:
+    """The address of the model that the endpoint answers with, which must be the champion here: it is what a challenger is
+    compared with there, and whose place it takes here. Raises `BadInput` where it is another."""
+    in_use, champion = model_in_use(home.d, home.aws), champion_of(home.registry).version
+    if (found := _version_of(home, in_use)) != champion:
+        raise BadInput(
+            f"the endpoint {home.d.name} answers with {found}, but the champion is {champion}: a challenger would be "
+            "compared with the one and take the other's place; deploy the champion (bundle in deploy.toml), or register "
+            f"{found} and promote it: binsight models promote"
+        )
+    return in_use
+
+
+def _version_of(home: Home, model: str) -> str:
+    """The version of a model by its address, where that says it or the ledger knows, or else by looking into it."""
+    if named := re.fullmatch(rf"{re.escape(home.d.s3('models'))}/([0-9a-f]{{12}})/model\.tar\.gz", model):
+        return named[1]
+    for row in home.rows.newest(100):
+        if row.challenger and row.outcome.get("model_data") == model:
+            return row.challenger
+    with TemporaryDirectory(prefix="binsight-") as place:
+        return Bundle.open(fetched_bundle(home.d, model, Path(place))).version
+
+
+def _begun(terms: Terms, home: Home, work: Path, in_use: str, *, when_due: bool, anyway: bool) -> Plan | Ended:
+    """A new plan, or why there is nothing to do."""
+    champion = champion_of(home.registry)
+    verdict = look(terms, home.ledger, champion)
+    if when_due and not verdict.is_due:
+        return Ended(state=NOTHING_TO_DO, sentence=verdict.sentence)
+    made_by = [row.outcome.get("model_data") for row in home.rows.newest(100) if row.challenger == champion.version]
+    beginning = begin(
+        terms,
+        home.registry,
+        home.ledger,
+        champion,
+        work,
+        why=verdict.sentence if when_due else "asked for",
+        anyway=anyway,
+        find_run=run_finder(home.d, [in_use, *filter(None, made_by)], work),
+    )
+    if beginning.plan is None:
+        return Ended(state=NOTHING_TO_DO, sentence=beginning.sentence)
+    write_plan(work, beginning.plan, beginning.recipe)
+    return beginning.plan
 
 
 def _send(
@@ -123,7 +209,7 @@ def _send(
             "base": terms.data.base.resolve(),
             "promotion": terms.data.promotion.resolve(),
             "recipe": work.resolve() / "plan" / RECIPE,
-            "parent": None,
+            "parent": None if plan.parent is None else Path(plan.parent),
             "champion": registry.fetch(plan.champion),
         }
     )
@@ -148,11 +234,16 @@ def _send(
         "shared_with": judges.shared_with,
         "terms": terms.compare,
     }
+    give_looks(d, judges.sha256, Promotions(ledger))
     open_store(promotion, region=d.region).write(FROZEN_FILE, json.dumps(known).encode())
     recipe = dump_recipe(given_recipe(work / "plan" / RECIPE, Path("given"), None)).encode()
     place = d.s3("recipes", sha256(recipe).hexdigest()[:12])
     open_store(place, region=d.region, create=True).write("recipe.toml", recipe)
-    return Sent(dataset=prepared, promotion=promotion, recipe=place)
+    run = None if plan.parent is None else Path(plan.parent)
+    seen = [row.outcome.get("dataset") for row in Retrainings(ledger).newest(100)]
+    places = {one["sha256"]: one["place"] for one in seen if one and one["place"]}
+    parent = send_parent(d, run, registry.fetch(plan.champion), plan.learned, places, say=say)
+    return Sent(dataset=prepared, promotion=promotion, recipe=place, parent=parent)
 
 
 def _start(d: Deployment, plan: Plan, sent: Sent, champion: str, aws: Aws) -> str:
@@ -161,6 +252,7 @@ def _start(d: Deployment, plan: Plan, sent: Sent, champion: str, aws: Aws) -> st
         "Dataset": sent.dataset,
         "Promotion": sent.promotion,
         "Recipe": sent.recipe,
+        "Parent": sent.parent,
         "Champion": champion,
     }
     answer = aws.ask(
@@ -169,7 +261,7 @@ def _start(d: Deployment, plan: Plan, sent: Sent, champion: str, aws: Aws) -> st
             operation="StartPipelineExecution",
             arguments={
                 "PipelineName": d.name,
-                "PipelineExecutionDisplayName": f"retrain-{plan.id[:8]}",
+                "PipelineExecutionDisplayName": display_name(plan.id),
                 "PipelineParameters": [{"Name": name, "Value": value} for name, value in given.items()],
                 "ClientRequestToken": plan.id,
             },
@@ -178,48 +270,25 @@ def _start(d: Deployment, plan: Plan, sent: Sent, champion: str, aws: Aws) -> st
     return str(answer["PipelineExecutionArn"])
 
 
-def _ended(ledger: Ledger, work: Path, plan: Plan, execution: str, aws: Aws, say: Say, pace: Pace) -> Ended:
-    named = {"PipelineExecutionArn": execution}
+def _wait_until_ended(execution: str, home: Home) -> None:
     told = ""
     while True:
-        found = aws.ask(Call(service="sagemaker", operation="DescribePipelineExecution", arguments=named))
-        status = found["PipelineExecutionStatus"]
-        steps = aws.ask(Call(service="sagemaker", operation="ListPipelineExecutionSteps", arguments=named))
-        line = ", ".join(
-            f"{one['StepName']} {one['StepStatus']}" for one in reversed(steps["PipelineExecutionSteps"])
-        )
-        if line != told:
-            say(line or status)
-            told = line
-        if status not in _UNDER_WAY:
-            break
-        time.sleep(pace.step_s)
-    state, sentence = _outcome(found, steps["PipelineExecutionSteps"])
-    Retrainings(ledger).change(plan.id, state=state, sentence=sentence, outcome={"execution": execution})
-    end_plan(work, plan)
-    if state == DROPPED:
-        raise GateFailed(f"the pipeline failed: {sentence}; mend that, and retrain again")
-    Marks(ledger).set(DATE, stamp(datetime.now(UTC)))
-    return Ended(state=state, sentence=sentence, id=plan.id)
+        steps = steps_of(execution, home.aws)
+        if steps.line != told:
+            told = steps.line
+            home.say(told)
+        if steps.is_over:
+            return
+        time.sleep(home.pace.step_s)
 
 
-def _outcome(found: Any, steps: list[Any]) -> tuple[str, str]:
-    """State and sentence for the ledger: that the champion stays is a decision, all else that failed is none."""
-    if found["PipelineExecutionStatus"] == "Succeeded":
-        return PROMOTED, f"the endpoint takes the challenger ({found['PipelineExecutionArn']})"
-    for step in steps:
-        if step["StepName"] == STOPPED_STEP:
-            return KEPT, str(step.get("FailureReason") or found.get("FailureReason") or "the champion stays")
-    return DROPPED, str(found.get("FailureReason") or f"it is {found['PipelineExecutionStatus']}")
-
-
-def _told(ledger: Ledger, plan: Plan, d: Deployment, by: str) -> None:
+def _told(ledger: Ledger, plan: Plan, place: str, by: str) -> None:
     rows = Retrainings(ledger)
     rows.begin(
         plan.id,
         by=by,
         why=plan.why,
-        place=d.arn("sagemaker", f"pipeline/{d.name}"),
+        place=place,
         inputs_sha256=plan.inputs_sha256,
         num_counts=plan.num_counts,
         champion=plan.champion,

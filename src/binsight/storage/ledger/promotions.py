@@ -109,6 +109,13 @@ class Promotions:
             connection.execute(sa.insert(promotion_looks).values(row))
             return int(spent) + 1
 
+    def looks(self, set_sha256: str) -> list[tuple[str, str]]:
+        """Champion and challenger of every look at a set, in order."""
+        table = promotion_looks
+        query = sa.select(table.c.champion, table.c.challenger).where(table.c.set_sha256 == set_sha256)
+        with self._ledger.reading() as connection:
+            return [(row.champion, row.challenger) for row in connection.execute(query.order_by(table.c.number))]
+
     def num_looks(self, set_sha256: str) -> int:
         """How many looks at a set were spent."""
         query = sa.select(sa.func.count()).where(promotion_looks.c.set_sha256 == set_sha256)
