@@ -13,7 +13,8 @@ from tests.s3_server import CREDENTIALS, PUBLIC_BUCKET, S3Server, running_s3_ser
 
 from binsight.errors import AccessRefused, BadInput, MissingObject, MissingStore, StorageFailure
 from binsight.storage import objects as objects_module
-from binsight.storage.objects import Objects, open_store, read_bytes, upload_folder
+from binsight.storage.objects import Objects, open_store, read_bytes
+from binsight.storage.upload import upload_folder
 
 LARGE = bytes(range(256)) * 4000
 

@@ -28,6 +28,7 @@ BinsightError
 │   └── Unreachable                   it does not answer at all
 ├── ServiceFailed                     the service broke, or what answered is not the service
 ├── ChangedMeanwhile                  somebody else changed what this was decided on
+├── EngineFailed                      where a step was to run, it could not, or was killed too often
 ├── GateFailed                        the work was done, and its result does not pass
 └── Stopped                           asked to stop (Ctrl-C, SIGTERM); what was done is kept
 ```
@@ -171,6 +172,10 @@ class ServiceFailed(BinsightError):
 
 class ChangedMeanwhile(BinsightError):
     """Somebody else changed what this was decided on; nothing was done."""
+
+
+class EngineFailed(BinsightError):
+    """Where a step was to run, it could not, or was killed too often. What was done is kept."""
 
 
 class GateFailed(BinsightError):

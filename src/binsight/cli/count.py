@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from binsight.cli.count_into import Into, count_into
 from binsight.cli.options import count_line, json_option, print_json, require_extra
 from binsight.errors import BadInput
 from binsight.records import CountEstimate, CountFailure
@@ -28,6 +29,35 @@ Result = tuple[CountEstimate | CountFailure, Path | None]
     help="Folder for a picture of each photo that shows where the model looked; seconds a photo.",
 )
 @click.option("--at", metavar="URL", help="Let the service there count, such as http://127.0.0.1:8080.")
+@click.option(
+    "--out",
+    metavar="FOLDER-OR-S3",
+    help="Count a whole folder or bucket into Parquet there, resumably, and print one closing line.",
+)
+@click.option(
+    "--on",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="With --out: in this process, or by a Ray cluster.",
+)
+@click.option(
+    "--ray-address",
+    envvar="RAY_ADDRESS",
+    help="With --on ray: the cluster, such as auto or ray://host:10001.  [default: RAY_ADDRESS, else a new local one]",
+)
+@click.option(
+    "--shard-photos",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="With --out: photos in a shard, which is what a kill costs.",
+)
+@click.option(
+    "--price-per-hour",
+    type=click.FloatRange(min=0),
+    help="With --out: what an hour of the machines costs, for the closing line.",
+)
 @click.option("--endpoint-url", help="Address of an S3-compatible server for s3:// URLs.")
 @click.option("--anonymous", is_flag=True, help="Send unsigned requests, for public buckets.")
 @json_option
@@ -37,6 +67,11 @@ def count(
     read_labels: bool,
     heatmap: Path | None,
     at: str | None,
+    out: str | None,
+    on: str,
+    ray_address: str | None,
+    shard_photos: int,
+    price_per_hour: float | None,
     endpoint_url: str | None,
     anonymous: bool,
     as_json: bool,
@@ -58,7 +93,28 @@ def count(
 
     With --at, the photos are read here and counted by `binsight serve` there, which the model is up to; the lines are
     the same.
+
+    With --out, PHOTOS is one folder or s3:// URL, and the result is a Parquet file for each shard of its photos, together
+    exactly one row a photo, with the fields of a JSON line, "error" and "model"; and one closing line: photos, how
+    many of them failed, rate, and cost where a price is given. Run again after whatever ended it, the same command
+    goes on; several at once share the work.
     """
+    into = Into(out=out, on=on, ray_address=ray_address, shard_photos=shard_photos, price_per_hour=price_per_hour)
+    if out is not None:
+        if at or heatmap:
+            raise BadInput("--out counts without --at and --heatmap; leave them out")
+        count_into(
+            into,
+            photos,
+            model=model,
+            read_labels=read_labels,
+            endpoint_url=endpoint_url,
+            anonymous=anonymous,
+            as_json=as_json,
+        )
+        return
+    if on != "local" or price_per_hour is not None:
+        raise BadInput("--on and --price-per-hour are for counting into a folder or bucket; give it with --out")
     from binsight.counting.sources import find_photos
     from binsight.progress import progress_bar
 

@@ -25,6 +25,8 @@ MODULES = {
     "serve": ("fastapi", "uvicorn", "httpcore", "prometheus_client", "python_multipart"),
     "audit": ("sqlalchemy", "alembic", "openpyxl", "matplotlib", "scipy"),
     "console": ("argon2", "openpyxl", "matplotlib", "scipy"),
+    "batch": ("pyarrow",),
+    "ray": ("pyarrow", "ray"),
     "data": ("imagehash", "matplotlib", "pyarrow", "scipy"),
     "train": ("torch", "timm", "lightning_fabric", "onnxscript", "safetensors", "tomli_w", "pyarrow", "matplotlib"),
 }

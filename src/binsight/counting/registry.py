@@ -18,7 +18,8 @@ from binsight.records import CHAMPION
 from binsight.settings import settings
 from binsight.storage.files import make_folder
 from binsight.storage.ledger import Ledger, Models, ModelVersion, Pointed
-from binsight.storage.objects import ObjectInfo, open_store, upload_folder
+from binsight.storage.objects import ObjectInfo, open_store
+from binsight.storage.upload import upload_folder
 
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,39}")
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from binsight.dataset.manifest import SUMMARY_NAME
 from binsight.errors import BadInput, MissingObject
-from binsight.storage.objects import open_store, upload_folder
+from binsight.storage.objects import open_store
+from binsight.storage.upload import upload_folder
 
 
 def push_dataset(dataset: Path, url: str, *, endpoint_url: str | None = None, region: str | None = None) -> int:

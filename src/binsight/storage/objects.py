@@ -16,7 +16,6 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import md5
@@ -27,13 +26,11 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, S3Store
 
-from binsight.errors import BadInput, BinsightError, MissingStore, StorageFailure
-from binsight.progress import progress_bar
+from binsight.errors import BadInput, BinsightError, ChangedMeanwhile, MissingStore, StorageFailure
 from binsight.settings import settings
 from binsight.storage.failures import broke_off, explained
 
 _PAGE = 1000  # names a listing request, S3's own largest page
-_UPLOADS = 32  # files in flight
 _PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 0)  # after each whole read that broke off or does not match its checksum
 _FAILURES = (BaseError, OSError, ValueError)  # what obstore raises; ValueError for a name that cannot be one
 
@@ -50,10 +47,12 @@ _CLIENT: Any = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "10m"
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One object of a listing: its name below the store's URL, and its size in bytes."""
+    """One object of a listing: its name below the store's URL, its size in bytes, and a tag that changes with its
+    content (the ETag), empty where the store has none."""
 
     name: str
     size: int
+    tag: str = ""
 
 
 class Objects:
@@ -79,13 +78,18 @@ class Objects:
         """
         return Listing(self, prefix)
 
-    def read(self, name: str, *, max_bytes: int | None = None) -> bytes:
-        """The bytes of an object. Raises `BadInput`, before reading them, where they are more than `max_bytes`."""
+    def read(self, name: str, *, max_bytes: int | None = None, tag: str = "") -> bytes:
+        """The bytes of an object.
+
+        Raises, before reading them, `BadInput` where they are more than `max_bytes`, and `ChangedMeanwhile` where the
+        object has another tag than the one that a listing gave.
+        """
         previous = None
         for pause_s in _PAUSES_S:
             try:
                 result = obstore.get(self._store, name)
                 meta = result.meta  # made anew each time it is asked for
+                self._check_tag(name, meta["e_tag"], tag)
                 self._check_size(name, meta["size"], max_bytes)
                 data = result.bytes().to_bytes()
             except _FAILURES as error:
@@ -151,6 +155,10 @@ class Objects:
                 f"{self._full(name)} must be at most {max_bytes:,} bytes, but has {size:,}; store it smaller"
             )
 
+    def _check_tag(self, name: str, found: str | None, wanted: str) -> None:
+        if wanted and found and _tag(found) != wanted:
+            raise ChangedMeanwhile(f"{self._full(name)} was changed since it was listed; list it again")
+
     def _is_whole(self, data: bytes, etag: str | None, previous: bytes | None) -> bool:
         """Whether the bytes are what the server meant to send, as far as its ETag tells.
 
@@ -158,7 +166,7 @@ class Objects:
         their own, where it is not: two reads that agree outweigh it, and it is not asked again.
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
         """
-        digest = (etag or "").strip('"')
+        digest = _tag(etag)
         if not self._etag_is_md5 or not re.fullmatch("[0-9a-f]{32}", digest):
             return True
         if md5(data, usedforsecurity=False).hexdigest() == digest:
@@ -208,7 +216,12 @@ class Listing:
 
 
 def _infos(page: Sequence[Any]) -> Iterator[ObjectInfo]:
-    return (ObjectInfo(entry["path"], entry["size"]) for entry in page)
+    return (ObjectInfo(entry["path"], entry["size"], _tag(entry["e_tag"])) for entry in page)
+
+
+def _tag(etag: str | None) -> str:
+    """Without the quotes, which some servers leave out in listings."""
+    return (etag or "").strip('"')
 
 
 def open_store(
@@ -268,30 +281,3 @@ def read_bytes(url: str, *, endpoint_url: str | None = None, anonymous: bool = F
     name = url.rpartition("/")[2]
     folder = url.removesuffix(name) or "."
     return open_store(folder, endpoint_url=endpoint_url, anonymous=anonymous).read(name)
-
-
-def upload_folder(
-    folder: Path, url: str, *, endpoint_url: str | None = None, region: str | None = None, last: str = ""
-) -> int:
-    """Copy every file below `folder` to `url`, many at once with progress, and return how many.
-
-    Files of the top folder go last, when all below them have arrived, and the one called `last` after all others:
-    what names the others is never there before them. Running it again copies everything again. Raises as
-    `Objects.write` does.
-    """
-    store = open_store(url, endpoint_url=endpoint_url, region=region, create=True)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    below = [path for path in files if path.parent != folder]
-    top = [path for path in files if path.parent == folder and path.name != last]
-    very_last = [path for path in files if path == folder / last]
-
-    def upload(path: Path) -> None:
-        store.write(path.relative_to(folder).as_posix(), path)
-
-    with progress_bar("file") as bar, ThreadPoolExecutor(_UPLOADS) as pool:
-        task = bar.add_task(f"to {url}", total=len(files))
-        for batch in (below, top, very_last):
-            # After an error or Ctrl-C, `map` drops what has not begun.
-            for _ in pool.map(upload, batch):
-                bar.advance(task)
-    return len(files)

@@ -1,0 +1,58 @@
+"""A Ray cluster for the time of a run."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from binsight.counting.cores import available_cores
+from binsight.errors import EngineFailed
+
+_STORE_BYTES = 128 * 1024 * 1024
+"""Shared memory of a local cluster. A bundle is all that goes through it, where Ray would take a third of the machine's."""
+_CONNECT_S = 10
+
+
+@contextmanager
+def cluster(address: str | None, *, workers: int | None = None) -> Iterator[Any]:
+    """The module `ray`, connected to the cluster at `address`, else to a new one here with a worker for each core.
+
+    Raises `EngineFailed` where it cannot be reached or started.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would otherwise tell its makers of each cluster
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # its new default, which it warns about
+    import ray
+
+    if ray.is_initialized():  # by the program that this is a part of, which also ends it
+        yield ray
+        return
+    options: dict[str, Any] = {"logging_level": "error", "log_to_driver": False}
+    if address is None:
+        options |= {"address": "local", "num_cpus": workers or available_cores(), "include_dashboard": False}
+        options |= {"object_store_memory": _STORE_BYTES}
+    else:
+        options |= {"address": address}
+    try:
+        _knock(address)
+        ray.init(**options)
+    except (OSError, RuntimeError, ValueError) as error:
+        where = address or "a local one"
+        raise EngineFailed(
+            f"no Ray cluster at {where} ({_first_line(error)}); check --ray-address and that it runs"
+        ) from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Raise `OSError` where nobody listens at HOST:PORT: Ray itself goes on asking for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

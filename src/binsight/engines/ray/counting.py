@@ -1,0 +1,84 @@
+"""Shards of batch counting as tasks of Ray."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from itertools import islice
+from typing import Any
+
+from binsight.batch import Done, Places, Task, count_shard
+from binsight.batch.execute import Engine
+from binsight.counting import Bundle, Counter
+from binsight.engines.ray.bundles import packed, unpacked
+from binsight.engines.ray.cluster import cluster
+from binsight.errors import EngineFailed
+from binsight.settings import settings
+
+RETRIES = 20
+"""How often a shard may lose its worker. Not for ever: a photo that kills whatever decodes it would."""
+_AHEAD = 4  # tasks for each core that wait: enough for every worker to find one, and for an autoscaler to see them
+_CARRIED = ("ENDPOINT_URL", "REGION", "PROVIDER", "MAX_PHOTO_BYTES", "MAX_PHOTO_PIXELS")
+"""Settings that the rows depend on. Credentials are not carried: Ray keeps what it is given where others may read it."""
+
+
+def engine_on_ray(bundle: Bundle, places: Places, *, address: str | None, workers: int | None = None) -> Engine:
+    """A Ray cluster: the one at `address`, else a new one on this machine with so many workers, by default its cores.
+
+    It raises `EngineFailed` where there is no such cluster or a shard loses its worker again and again, and what
+    `count_shard` raises.
+    """
+    return partial(_count_all, bundle, places, address, workers)
+
+
+def _count_all(
+    bundle: Bundle, places: Places, address: str | None, workers: int | None, tasks: Iterable[Task]
+) -> Iterator[Done]:
+    with cluster(address, workers=workers) as ray:
+        files = ray.put(packed(bundle))
+        # spread: Ray otherwise fills one machine before it asks the next.
+        remote = ray.remote(num_cpus=1, max_retries=RETRIES, scheduling_strategy="SPREAD")(_count_on_worker)
+        waiting, pending = iter(tasks), dict[Any, Task]()
+        while True:
+            room = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))) - len(pending)
+            for task in islice(waiting, max(0, room)):
+                pending[remote.remote([files], bundle.version, _carried(), places, task)] = task
+            if not pending:
+                return
+            ready, _ = ray.wait(list(pending), num_returns=1)
+            for one in ready:
+                yield _result(ray, one, pending.pop(one))
+
+
+def _result(ray: Any, one: Any, task: Task) -> Done:
+    try:
+        done: Done = ray.get(one)
+    except ray.exceptions.RayTaskError as error:  # the task itself raised
+        raise error.cause from None
+    except ray.exceptions.RayError as error:
+        raise EngineFailed(
+            f"shard {task.number} lost its worker {RETRIES + 1} times ({type(error).__name__}); run the same command "
+            "again, and if it is the same shard look for a photo that its worker dies of"
+        ) from None
+    return done
+
+
+def _carried() -> dict[str, str]:
+    names = [f"BINSIGHT_{name}" for name in _CARRIED]
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def _count_on_worker(
+    files: Sequence[Any], version: str, carried: Mapping[str, str], places: Places, task: Task
+) -> Done:
+    if any(os.environ.get(name) != value for name, value in carried.items()):
+        os.environ.update(carried)
+        settings.cache_clear()
+    return count_shard(places, task, _counter(version, files[0]))
+
+
+@cache
+def _counter(version: str, files: Any) -> Counter:
+    """A worker's counter, opened with its first shard. One core: there are as many workers as cores."""
+    import ray
+
+    return Counter.load(unpacked(ray.get(files), version), threads=1)
