@@ -24,7 +24,7 @@ from moto.sagemaker.responses import SageMakerResponse
 from moto.server import ThreadedMotoServer
 
 from binsight.counting.bundle import DEFAULT_FOLDER
-from binsight.engines.sagemaker.apply import Pace
+from binsight.engines.sagemaker.apply import Pace, deploy
 from binsight.engines.sagemaker.aws import Aws
 from binsight.engines.sagemaker.calls import Call
 from binsight.engines.sagemaker.deployment import Deployment, checked
@@ -191,3 +191,35 @@ def _add_update(cloud: Cloud, patch: pytest.MonkeyPatch) -> None:
 
 def operations(calls: list[Call]) -> list[str]:
     return [call.operation for call in calls]
+
+
+def brought(d: Deployment, cloud: Cloud) -> dict[str, str]:
+    """What became of each piece."""
+    told: dict[str, str] = {}
+    deploy(d, cloud.aws(), tell=lambda piece, word: told.__setitem__(piece.title, word), pace=NOW)
+    return told
+
+
+def state(cloud: Cloud) -> dict[str, Any]:
+    """What is there, by name, of all that a deployment makes; without moments and numbers that AWS draws."""
+    sagemaker, scaling = cloud.client("sagemaker"), cloud.client("application-autoscaling")
+    endpoints = [cloud.endpoint] if sagemaker.list_endpoints()["Endpoints"] else []
+    return {
+        "roles": sorted(one["RoleName"] for one in cloud.client("iam").list_roles()["Roles"]),
+        "models": sorted(one["ModelName"] for one in sagemaker.list_models()["Models"]),
+        "configs": sorted(
+            one["EndpointConfigName"] for one in sagemaker.list_endpoint_configs()["EndpointConfigs"]
+        ),
+        "endpoints": [(one["EndpointName"], one["EndpointConfigName"], one["EndpointStatus"]) for one in endpoints],
+        "policies": sorted(
+            one["PolicyName"]
+            for one in scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+        ),
+        "alarms": sorted(one["AlarmName"] for one in cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]),
+        "functions": sorted(one["FunctionName"] for one in cloud.client("lambda").list_functions()["Functions"]),
+        "pipelines": sorted(one["PipelineName"] for one in sagemaker.list_pipelines()["PipelineSummaries"]),
+        "rules": sorted(one["Name"] for one in cloud.client("events").list_rules()["Rules"]),
+        "objects": sorted(
+            one["Key"] for one in cloud.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        ),
+    }
