@@ -124,7 +124,7 @@ def test_each_missing_permission_is_named_and_503_told_and_what_was_done_is_gone
         with pytest.raises(AccessRefused, match=f"you lack the permission {permission}; have it given"):
             deploy(d, Refusing(operation, cloud.aws(), "AccessDenied"), pace=NOW)
         if operation in ALSO_503:
-            with pytest.raises(StorageFailure, match="answered 503, .* try again later: what is done stays done"):
+            with pytest.raises(StorageFailure, match=r"answered 503, .* try again later: what is done stays done"):
                 deploy(d, Refusing(operation, cloud.aws(), "503"), pace=NOW)
     brought(d, cloud)
     assert state(cloud) == whole
