@@ -59,9 +59,8 @@ http {{
 """
 
 
-def ask_on(port: int, answers: Any, is_over: Any) -> None:
-    """In a process of its own: one photo after the other; (when, status, version) of every answer."""
-    photo = drawn_photo(3, seed=3)
+def ask_on(port: int, photo: bytes, answers: Any, is_over: Any) -> None:
+    """In a process of its own: the photo without a pause; (when, status, version) of every answer."""
     while not is_over.is_set():
         connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
         try:
@@ -81,21 +80,30 @@ def ask_on(port: int, answers: Any, is_over: Any) -> None:
 class Load:
     """Processes that ask without a pause, and what they were answered."""
 
-    def __init__(self, port: int, *, num_processes: int = 2) -> None:
+    def __init__(self, port: int, *, num_processes: int = 2, photo: bytes | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         self._answers, self._is_over = context.Queue(), context.Event()
-        self.num_answers, self.failed = 0, list[str]()
+        self.failed = list[str]()
+        self.history = list[tuple[float, int, str]]()
         self._processes = [
-            context.Process(target=ask_on, args=(port, self._answers, self._is_over), daemon=True)
+            context.Process(
+                target=ask_on,
+                args=(port, photo or drawn_photo(3, seed=3), self._answers, self._is_over),
+                daemon=True,
+            )
             for _ in range(num_processes)
         ]
         for process in self._processes:
             process.start()
 
+    @property
+    def num_answers(self) -> int:
+        return len(self.history)
+
     def next(self) -> tuple[float, str]:
         """When the next answer came, in the clock that all processes share, and the version that gave it."""
         when, status, version = self._answers.get(timeout=PATIENCE_S)
-        self.num_answers += 1
+        self.history.append((when, status, version))
         if status != 200:
             self.failed.append(f"{status} {version}")
         return when, version

@@ -33,7 +33,14 @@ pytest_plugins = [
     "tests.promotion_world",
 ]
 
-FIRST = ("test_train.py", "test_tune.py", "test_quantise.py", "test_export.py", "test_suspects.py")
+FIRST = (
+    "test_retrain_real.py",
+    "test_train.py",
+    "test_tune.py",
+    "test_quantise.py",
+    "test_export.py",
+    "test_suspects.py",
+)
 """Tests that train networks come first: begun at the end, the last one keeps one worker busy for minutes by itself."""
 
 NUM_PHOTOS = 2000

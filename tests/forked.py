@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from functools import cache
 from multiprocessing import get_context
 from multiprocessing.forkserver import ensure_running
@@ -29,15 +30,29 @@ def _start_server() -> None:
 
 
 class Forked:
-    """`binsight ARGUMENTS`, begun, with this process's environment; what it says goes into two files of `folder`."""
+    """`binsight ARGUMENTS`, begun; what it says goes into two files of `folder`.
 
-    def __init__(self, *arguments: object, folder: Path, most_file_bytes: int | None = None) -> None:
+    It has this process's environment, and what `environment` adds.
+    """
+
+    def __init__(
+        self,
+        *arguments: object,
+        folder: Path,
+        most_file_bytes: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         _start_server()
         folder.mkdir(parents=True, exist_ok=True)
         self._outputs = folder / "stdout.txt", folder / "stderr.txt"
         self._process = _CONTEXT.Process(
             target=_binsight,
-            args=([str(one) for one in arguments], dict(os.environ), self._outputs, most_file_bytes),
+            args=(
+                [str(one) for one in arguments],
+                os.environ | (environment or {}),
+                self._outputs,
+                most_file_bytes,
+            ),
         )
         self._process.start()
 
@@ -59,6 +74,20 @@ class Forked:
             self._process.kill()
         assert code is not None, f"it does not end; it said: {self.stderr}"
         return code
+
+    def poll(self) -> int | None:
+        """Its exit status; None while it runs."""
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        """By SIGKILL: what it has begun itself has to see to its own end."""
+        self._process.kill()
+        self._process.join()
+
+    def said(self) -> str:
+        """What it said in the end, once it has ended well."""
+        assert self.end() == 0, self.stderr
+        return self.stdout
 
     @property
     def stdout(self) -> str:

@@ -17,6 +17,7 @@ from binsight.counting.registry import Registry
 from binsight.imaging.drawn import drawn_photo
 from binsight.records import CANARY, CHAMPION
 from binsight.service.app import make_app
+from binsight.service.follow import Following
 from binsight.service.on_trial import REFUSED_FOR_S, Trials
 from binsight.service.roles import RoleFigures
 from binsight.storage.ledger import Certificates, Ledger, Retraining, Retrainings
@@ -89,7 +90,7 @@ def served(registry: Registry, places: dict[str, str]) -> Iterator[Served]:
             app.state.lanes,
             app.state.metrics,
             app.state.drift,
-            failed=lambda: app.state.following.failure,
+            app.state.following,
             now=lambda: found.seconds,
         )
         yield found
@@ -120,10 +121,7 @@ def test_a_model_on_whose_account_requests_fail_is_taken_back_by_one_move_with_i
     served.promoted(another(tmp_path / "second"))
     served.trials.step()
 
-    def broken(*_: object) -> None:
-        raise RuntimeError("the network fails")
-
-    monkeypatch.setattr(served.state.lanes.served.counter, "estimate", broken)
+    monkeypatch.setattr(served.state.lanes.served.counter, "estimate", _broken)
     assert [served.ask(), served.ask()] == [500, 500]
     started = time.monotonic()
     served.trials.step()
@@ -135,6 +133,38 @@ def test_a_model_on_whose_account_requests_fail_is_taken_back_by_one_move_with_i
     assert move.reason == "trial of retraining r1: it failed on 2 of 2 photos, where 2.0% may fail"
     served.trials.step()
     assert len(served.registry.models.moves(CHAMPION)) == 3, "it is taken back once"
+
+
+def test_a_model_that_is_taken_back_answers_no_more_right_away(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.promoted(another(tmp_path / "second"))
+    served.trials.step()
+    monkeypatch.setattr("binsight.service.follow.LOOK_EVERY_S", 3600.0)
+    lanes, following = (
+        served.state.lanes,
+        Following(
+            served.registry, served.state.lanes, served.state.metrics, champion=CHAMPION, canary=False, shadow=None
+        ),
+    )
+    trials = Trials(
+        served.registry, served.ledger, lanes, served.state.metrics, served.state.drift, following, now=lambda: 0.0
+    )
+    trials.step()
+    for follower in following.followers:
+        follower.start()
+    monkeypatch.setattr(lanes.served.counter, "estimate", _broken)
+    assert [served.ask(), served.ask()] == [500, 500]
+    started = time.monotonic()
+    trials.step()
+    until(lambda: lanes.served.version == FIRST)
+    assert time.monotonic() - started < 30, "and not at the next look, of which there is one an hour here"
+    for follower in following.followers:
+        follower.stop()
+
+
+def _broken(*_: object) -> None:
+    raise RuntimeError("the network fails")
 
 
 def test_a_model_whose_certificate_audits_suspend_is_taken_back(served: Served, tmp_path: Path) -> None:

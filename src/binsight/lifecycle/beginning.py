@@ -120,7 +120,7 @@ def begin(
         learned=seen,
         rows=tuple(rows),
         num_counts=len(rows),
-        threads=available_cores(),
+        threads=terms.train.threads or available_cores(),
     )
     return Beginning(plan=plan, recipe=recipe_text, sentence="")
 

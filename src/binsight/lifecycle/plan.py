@@ -34,7 +34,7 @@ class Plan:
     """One retraining as it began. `terms_sha256` is over its terms and its recipe, `rows` are the counted bins.
 
     `champion` at `revision` was in use; `parent` is the run whose weights training begins with, and `learned` what those
-    have seen. So many `threads` compute as there were cores.
+    have seen. So many `threads` compute.
     """
 
     id: str

@@ -47,6 +47,12 @@ class Train(Section):
         description="Datasets that first weights or teachers have learned from, where the runs do not say where they lie: "
         "a comparison wants all photos that a challenger has seen.",
     )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="So many threads compute; sums are rounded otherwise by another number, so that machines whose results "
+        "are to be the same to the bit need the same one.  [default: the cores that there are]",
+    )
     runs: tuple[Path, ...] = Field(
         (Path("runs"),), description="Folders of runs in which the champion's is looked for."
     )

@@ -270,8 +270,7 @@ def _follow(state: State, registry: "Registry") -> None:
         from binsight.storage.ledger import Ledger
 
         ledger = Ledger.open(state.settings.ledger)
-        failed = lambda: state.following.failure  # noqa: E731
-        state.trials = Trials(registry, ledger, state.lanes, state.metrics, state.drift, failed=failed)
+        state.trials = Trials(registry, ledger, state.lanes, state.metrics, state.drift, state.following)
         state.trials.start()
 
 

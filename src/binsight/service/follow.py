@@ -55,7 +55,8 @@ class Seat:
 
 
 class Follower:
-    """A thread that keeps a seat on the bundle that its alias names. `step` is one look; `start` looks until `stop`.
+    """A thread that keeps a seat on the bundle that its alias names. `step` is one look; `start` looks until `stop`, and
+    `wake` has it look at once.
 
     `seats` are all that there are, this one among them: what one of them has open is not loaded again.
     """
@@ -70,16 +71,22 @@ class Follower:
         self._is_lost = False
         self.failure: str | None = None
         """Why the bundle that the alias names is not in service; None where it is."""
-        self._stopped = threading.Event()
+        self._is_stopped = False
+        self._look = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow {seat.alias}", daemon=True)
 
     def start(self) -> None:
         """Look from now on."""
         self._thread.start()
 
+    def wake(self) -> None:
+        """Look now: this process knows that the alias was moved."""
+        self._look.set()
+
     def stop(self) -> None:
         """Look no more."""
-        self._stopped.set()
+        self._is_stopped = True
+        self._look.set()
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -134,8 +141,11 @@ class Follower:
         return next((served for served in held if served and served.version == version), None)
 
     def _run(self) -> None:
-        while not self._stopped.wait(LOOK_EVERY_S):
-            self.step()
+        while not self._is_stopped:
+            self._look.wait(LOOK_EVERY_S)
+            self._look.clear()
+            if not self._is_stopped:
+                self.step()
 
 
 class Following:
@@ -181,6 +191,11 @@ class Following:
         """Look from now on."""
         for follower in self.followers:
             follower.start()
+
+    def wake(self) -> None:
+        """Look now, instead of at the next time."""
+        for follower in self.followers:
+            follower.wake()
 
     def stop(self) -> None:
         """Look no more, and give the ledger's connections back."""

@@ -19,6 +19,7 @@ from binsight.decision.trial import Limits, OnTrial, Service, TrialVerdict, judg
 from binsight.errors import BinsightError, ChangedMeanwhile
 from binsight.records import CANARY, CHAMPION
 from binsight.service.drift import DriftWatch
+from binsight.service.follow import Following
 from binsight.service.lanes import Lanes
 from binsight.service.metrics import Metrics
 from binsight.service.roles import RoleFigures
@@ -46,7 +47,10 @@ class _Trial:
 
 
 class Trials:
-    """A thread that looks after models on trial. `step` is one look; `start` looks until `stop`."""
+    """A thread that looks after models on trial. `step` is one look; `start` looks until `stop`.
+
+    Once it has moved an alias, those who are `following` look at once, and the bad model answers no longer than it has to.
+    """
 
     def __init__(
         self,
@@ -55,14 +59,14 @@ class Trials:
         lanes: Lanes,
         metrics: Metrics,
         drift: DriftWatch,
+        following: Following,
         *,
         champion: str = CHAMPION,
-        failed: Callable[[], str | None] = lambda: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._registry, self._rows, self._acts = registry, Retrainings(ledger), Certificates(ledger)
-        self._lanes, self._metrics, self._drift, self._failed, self._now = lanes, metrics, drift, failed, now
-        self._champion, self._ledger = champion, ledger
+        self._lanes, self._metrics, self._drift, self._following = lanes, metrics, drift, following
+        self._champion, self._ledger, self._now = champion, ledger, now
         self._trials: dict[str, _Trial] = {}
         self._is_lost = False
         self._stopped = threading.Event()
@@ -133,7 +137,7 @@ class Trials:
 
     def _refused(self, trial: _Trial) -> str:
         """Why the bundle is not in service, where that lasts; empty where it is only being fetched."""
-        failure = self._failed()
+        failure = self._following.failure
         if failure is None:
             trial.refused_since = None
             return ""
@@ -163,6 +167,7 @@ class Trials:
                 models.retire(pointed, by=BY, reason=reason)
             else:
                 models.move(pointed.alias, row.champion, seen=pointed, by=BY, reason=reason)
+            self._following.wake()
             self._rows.end_watch(row.id, ROLLED_BACK, f"taken back: {verdict.reason}")
             log.error("%s is taken back: %s", pointed.version, verdict.reason)
             return
@@ -175,6 +180,7 @@ class Trials:
                 return
             moved = models.move(self._champion, pointed.version, seen=champion, by=BY, reason=reason)
             models.retire(pointed, by=BY, reason=f"{reason}; it is the champion now")
+            self._following.wake()
             self._rows.change(row.id, state=PROMOTED, alias=moved.alias, revision=moved.revision)
         self._rows.end_watch(row.id, PASSED, f"stays: {verdict.reason}")
         log.info("%s has stood its trial: %s", pointed.version, verdict.reason)
