@@ -61,7 +61,9 @@ http {{
 
 def ask_on(port: int, photo: bytes, answers: Any, is_over: Any) -> None:
     """In a process of its own: the photo without a pause; (when, status, version) of every answer."""
-    while not is_over.is_set():
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    while not is_over.is_set() and parent.is_alive():  # a bench that is killed can tell nobody
         connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
         try:
             connection.request("POST", "/invocations", photo, {"Content-Type": "image/jpeg"})
@@ -257,7 +259,8 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(arguments: argparse.Namespace, folder: Path) -> bool:
+def keep_in(folder: Path) -> None:
+    """A ledger, bundles and a cache of the bench's own, for this process and those that it starts."""
     places = {
         "LEDGER": f"sqlite:///{folder}/ledger.db",
         "BUNDLES": f"{folder}/bundles",
@@ -265,6 +268,10 @@ def run(arguments: argparse.Namespace, folder: Path) -> bool:
     }
     os.environ |= {f"BINSIGHT_{name}": value for name, value in places.items()}
     settings.cache_clear()
+
+
+def run(arguments: argparse.Namespace, folder: Path) -> bool:
+    keep_in(folder)
     registry = Registry.open()
     first = registry.register(default_bundle(), by="bench").version
     second = registry.register(other_bundle(folder / "second", name="second"), by="bench").version

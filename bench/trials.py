@@ -16,7 +16,6 @@ the exit status 1, where the bad model answers a second after the decision, or a
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from typing import Any
 from uuid import uuid4
 
 from bench.bad_bundles import bright_photo, failing_bundle, slow_bundle
-from bench.swaps import FIRST, PATIENCE_S, Load, point, serving
+from bench.swaps import FIRST, PATIENCE_S, Load, keep_in, point, serving
 
 from binsight.counting import default_bundle
 from binsight.counting.registry import Registry
@@ -150,13 +149,7 @@ def told(name: str, found: list[TakenBack], *, may_fail: bool) -> dict[str, Any]
 
 
 def run(folder: Path, times: int) -> bool:
-    places = {
-        "LEDGER": f"sqlite:///{folder}/ledger.db",
-        "BUNDLES": f"{folder}/bundles",
-        "CACHE_DIR": f"{folder}/cache",
-    }
-    os.environ |= {f"BINSIGHT_{name}": value for name, value in places.items()}
-    settings.cache_clear()
+    keep_in(folder)
     registry, ledger = Registry.open(), Ledger.open(settings().ledger)
     champion = registry.register(default_bundle(), by="bench").version
     failing = registry.register(failing_bundle(folder / "failing"), by="bench").version

@@ -105,22 +105,17 @@ def test_a_photo_that_cannot_be_read_is_a_row_with_its_error(photos: Path, tmp_p
     assert (again["now"], again["failed"]) == (0, 2)
 
 
+def begun(photos: Path, out: Path) -> subprocess.Popen[bytes]:
+    """The command as a process, to be killed."""
+    command = ["count", str(photos), "--out", str(out), "--shard-photos", str(SHARD)]
+    return subprocess.Popen([sys.executable, "-m", "binsight", *command], stdout=subprocess.DEVNULL)
+
+
 def test_a_job_that_was_killed_goes_on_and_ends_with_the_same_bytes(photos: Path, tmp_path: Path) -> None:
     """A real SIGKILL, once rows are there and before all are."""
     count(photos, tmp_path / "whole")
     out = tmp_path / "out"
-    command = [
-        sys.executable,
-        "-m",
-        "binsight",
-        "count",
-        str(photos),
-        "--out",
-        str(out),
-        "--shard-photos",
-        str(SHARD),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = begun(photos, out)
     while not parts(out):
         assert process.poll() is None
         time.sleep(0.001)
@@ -137,19 +132,8 @@ def test_any_number_of_kills_leave_one_row_a_photo(photos: Path, tmp_path: Path)
     """SIGKILL at moments that grow from before the listing to after the last shard."""
     count(photos, tmp_path / "whole")
     out = tmp_path / "out"
-    command = [
-        sys.executable,
-        "-m",
-        "binsight",
-        "count",
-        str(photos),
-        "--out",
-        str(out),
-        "--shard-photos",
-        str(SHARD),
-    ]
     for tenths in range(1, 25):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        process = begun(photos, out)
         time.sleep(tenths / 10)
         process.kill()
         process.wait()
