@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,27 +14,70 @@ from tests.debian import installed
 from tests.s3_server import free_ports
 
 
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A server that can be stopped, as if it crashed, and started again on its data."""
+
+    binaries: Path
+    folder: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        """For SQLAlchemy."""
+        return f"postgresql+psycopg://binsight@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    def make(self) -> None:
+        _run(
+            self.binaries / "initdb", "-D", self._data, "-U", "binsight", "--auth=trust", "--no-sync", "-E", "UTF8"
+        )
+
+    def start(self) -> None:
+        place = f"-c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
+        options = f"-p {self.port} {place} -c fsync=off"
+        _run(
+            self.binaries / "pg_ctl",
+            "-D",
+            self._data,
+            "-l",
+            self.folder / "server.log",
+            "-o",
+            options,
+            "-w",
+            "start",
+        )
+
+    def stop(self) -> None:
+        _run(self.binaries / "pg_ctl", "-D", self._data, "-m", "immediate", "stop")
+
+
 @contextmanager
-def running_postgres() -> Iterator[str]:
-    """Start a server, give its URL for SQLAlchemy, and stop it in the end, with its data."""
+def postgres_that_stops() -> Iterator[Postgres]:
+    """Start a server, and stop it in the end, with its data."""
     binaries = _binaries()
     # Not in pytest's own folders, which every run of pytest closes to all users but its own.
-    with tempfile.TemporaryDirectory(prefix="postgres-") as made, _started(binaries, Path(made)) as url:
-        yield url
+    with tempfile.TemporaryDirectory(prefix="postgres-") as made:
+        if os.geteuid() == 0:  # it refuses to run as root
+            shutil.chown(made, "postgres", "postgres")
+        (port,) = free_ports(1)
+        server = Postgres(binaries, Path(made), port)
+        server.make()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @contextmanager
-def _started(binaries: Path, folder: Path) -> Iterator[str]:
-    if os.geteuid() == 0:  # it refuses to run as root
-        shutil.chown(folder, "postgres", "postgres")
-    data, (port,) = folder / "data", free_ports(1)
-    _run(binaries / "initdb", "-D", data, "-U", "binsight", "--auth=trust", "--no-sync", "-E", "UTF8")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-    _run(binaries / "pg_ctl", "-D", data, "-l", folder / "server.log", "-o", options, "-w", "start")
-    try:
-        yield f"postgresql+psycopg://binsight@127.0.0.1:{port}/postgres"
-    finally:
-        _run(binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+def running_postgres() -> Iterator[str]:
+    """The URL of a server that runs all the time."""
+    with postgres_that_stops() as server:
+        yield server.url
 
 
 def _binaries() -> Path:

@@ -17,17 +17,7 @@ def retrained(
     abid: Path, registry: "Registry", places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator["Retrained"]:
     """With three bins counted, and a challenger that will be better."""
-    from tests.retrain_fakes import QUICK, tell
-    from tests.retrain_support import a_site
-    from tests.retrain_world import Retrained
+    from tests.retrain_world import a_world
 
-    from binsight.storage.ledger import Ledger
-
-    monkeypatch.setattr("binsight.lifecycle.retrain.STEPS", QUICK)
-    site = a_site(abid, tmp_path, {"train": 2, "val": 2, "test": 2})
-    ledger = Ledger.open(places["BINSIGHT_LEDGER"])
-    tell()
-    found = Retrained(site, ledger, registry, [])
-    found.count(3)
-    yield found
-    ledger.close()
+    with a_world(abid, registry, places["BINSIGHT_LEDGER"], tmp_path, monkeypatch) as world:
+        yield world

@@ -1,9 +1,14 @@
 """A site whose retrainings are quick: the real orchestration around steps that need no network."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tests.retrain_support import Site, counted
+import pytest
+from tests.retrain_fakes import QUICK, tell
+from tests.retrain_support import Site, a_site, counted
 
 from binsight.counting import Bundle, default_bundle
 from binsight.counting.registry import Registry
@@ -58,3 +63,18 @@ class Retrained:
     def states(self) -> list[str]:
         """Of the last retrainings, the newest first."""
         return [row.state for row in Retrainings(self.ledger).newest()]
+
+
+@contextmanager
+def a_world(
+    abid: Path, registry: Registry, ledger_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Retrained]:
+    """With three bins counted, and a challenger that will be better."""
+    monkeypatch.setattr("binsight.lifecycle.retrain.STEPS", QUICK)
+    site = a_site(abid, folder, {"train": 2, "val": 2, "test": 2})
+    ledger = Ledger.open(ledger_url)
+    tell()
+    world = Retrained(site, ledger, registry, [])
+    world.count(3)
+    yield world
+    ledger.close()

@@ -193,39 +193,6 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_lost(
     assert retrained.run().state == "promoted"
 
 
-def test_a_database_that_is_lost_on_the_way_promotes_nothing(
-    retrained: Retrained, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def lost(*_: object, **__: object) -> None:
-        raise StorageFailure("the ledger at postgresql://db failed (connection refused)")
-
-    def lose(_: object) -> None:
-        patched.setattr(Ledger, "writing", lost)
-
-    with monkeypatch.context() as patched:
-        tell(train=lose)
-        with pytest.raises(StorageFailure, match="connection refused"):
-            retrained.run()
-    assert retrained.champion == FIRST
-    tell()
-    assert retrained.run().state == "promoted"
-    assert times_begun(retrained.site.work)["train"] == 1, "what it had trained by then is not lost"
-
-
-def test_a_store_that_answers_503_promotes_nothing_and_is_asked_again_next_time(
-    retrained: Retrained, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def busy(*_: object, **__: object) -> None:
-        raise StorageFailure("s3://bundles answers 503; try again later")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Registry, "register", busy)
-        with pytest.raises(StorageFailure, match="503"):
-            retrained.run()
-    assert retrained.champion == FIRST
-    assert retrained.run().num_done == 1
-
-
 def test_without_a_champion_there_is_nothing_to_be_better_than(
     abid: Path, places: dict[str, str], tmp_path: Path
 ) -> None:
