@@ -19,6 +19,7 @@ from binsight.errors import StorageFailure
 from binsight.imaging import Preprocessing, pixels_HWC
 from binsight.progress import progress_bar
 from binsight.settings import settings
+from binsight.storage.files import part_of
 
 
 def cached_pixels(
@@ -40,7 +41,7 @@ def _fill(path: Path, dataset: Dataset, photos: Sequence[LabelledPhoto], preproc
         return pixels_HWC(dataset.read_bytes(photo), preprocessing, name=photo.file)
 
     size = preprocessing.size
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Reserve the whole file first: a full disk must be an error here, not a bus error in a mapped page.

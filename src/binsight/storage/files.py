@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 from binsight.errors import BadInput, BinsightError, StorageFailure
 
@@ -22,13 +23,18 @@ def make_folder(folder: Path) -> None:
         raise StorageFailure(f"{folder} cannot be made ({error.strerror}); choose another folder") from None
 
 
+def part_of(path: Path) -> Path:
+    """A temporary name beside `path` that nobody else has: threads share a process, containers the number of theirs."""
+    return path.with_name(f".{path.name}.{token_hex(6)}.part")
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A temporary path to write to, put in `path`'s place once the block ends well: nobody sees half a file.
 
     Raises `StorageFailure` naming the path where the disk fails.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         yield part
         part.replace(path)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from binsight.errors import MissingStore, StorageFailure
 from binsight.storage.captures.capture import hour_folder, hour_of
+from binsight.storage.files import part_of
 from binsight.storage.objects import ObjectInfo, Objects, open_store
 
 _UPLOADS = 16  # objects in flight
@@ -122,7 +123,7 @@ def write_durably(files: Mapping[Path, bytes]) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         with part.open("wb") as file:
             file.write(data)
