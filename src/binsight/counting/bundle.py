@@ -13,6 +13,7 @@ A bundle's version is the checksum of its `bundle.json`: the same content has th
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -176,3 +177,10 @@ def file_digest(path: Path) -> str:
 def default_bundle() -> Path:
     """The bundle that counts where none is named: `BINSIGHT_MODEL`, else the one inside the package."""
     return settings().model or DEFAULT_FOLDER
+
+
+def seen_by(lineage: Mapping[str, Any]) -> list[str]:
+    """The hashes of the datasets that a bundle's weights have seen, `UNKNOWN` among them where one is not known."""
+    began_with_run = str(lineage.get("first_weights", "")).startswith("run:")
+    earlier = lineage.get("learned_from", [UNKNOWN] if began_with_run else [])
+    return list(dict.fromkeys([str(lineage.get("dataset_sha256") or UNKNOWN), *earlier]))

@@ -1,12 +1,11 @@
 """The run that the champion came from, and the datasets that its weights have seen."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from binsight.counting.bundle import SPEC_NAME, UNKNOWN, Bundle, file_digest
+from binsight.counting.bundle import SPEC_NAME, Bundle, file_digest, seen_by
 from binsight.errors import BadInput, BinsightError
 from binsight.model.recipe import load_recipe
 
@@ -45,13 +44,6 @@ class Learned:
 
     hashes: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
-
-
-def seen_by(lineage: Mapping[str, Any]) -> list[str]:
-    """The hashes of the datasets that a bundle's weights have seen, `UNKNOWN` among them where one is not known."""
-    began_with_run = str(lineage.get("first_weights", "")).startswith("run:")
-    earlier = lineage.get("learned_from", [UNKNOWN] if began_with_run else [])
-    return list(dict.fromkeys([str(lineage.get("dataset_sha256") or UNKNOWN), *earlier]))
 
 
 def learned(run: Path | None) -> Learned:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from binsight.counting.bundle import SPEC_NAME, UNKNOWN
+from binsight.counting.bundle import SPEC_NAME, UNKNOWN, seen_by
 from binsight.model.recipe import load_recipe
 from binsight.model.run import RECIPE_NAME, Run
 
@@ -28,12 +28,7 @@ def _earlier(run: Run, seen: set[Path]) -> set[str]:
 def _datasets(folder: Path, seen: set[Path]) -> set[str]:
     """What a run or bundle was trained on, and what it has learned from itself."""
     if (folder / SPEC_NAME).is_file():
-        lineage = _json(folder / SPEC_NAME).get("lineage", {})
-        began_with_run = str(lineage.get("first_weights", "")).startswith("run:")
-        return {
-            str(lineage.get("dataset_sha256") or UNKNOWN),
-            *lineage.get("learned_from", [UNKNOWN] if began_with_run else []),
-        }
+        return set(seen_by(_json(folder / SPEC_NAME).get("lineage", {})))
     if (folder / RECIPE_NAME).is_file():
         digest = _json(folder / "environment.json").get("dataset", {}).get("sha256") or UNKNOWN
         return {digest, *_earlier(Run(folder=folder, recipe=load_recipe(folder / RECIPE_NAME)), seen)}

@@ -16,14 +16,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from binsight.counting.bundle import SPEC_NAME, UNKNOWN, Bundle, file_digest
+from binsight.counting.bundle import SPEC_NAME, UNKNOWN, Bundle, file_digest, seen_by
 from binsight.dataset.manifest import SUMMARY_NAME, Dataset
 from binsight.dataset.push import push_dataset
 from binsight.engines.contract import LEARNED, LEARNED_FILE
 from binsight.engines.sagemaker.deployment import Deployment
 from binsight.engines.sagemaker.pipeline import NO_PARENT
 from binsight.errors import BadInput, MissingObject
-from binsight.lifecycle.parents import RECIPE, WEIGHTS, FindRun, Learned, champions_run, seen_by
+from binsight.lifecycle.parents import RECIPE, WEIGHTS, FindRun, Learned, champions_run
 from binsight.lifecycle.runner import Say
 from binsight.storage.files import folder_written_whole
 from binsight.storage.objects import open_store
