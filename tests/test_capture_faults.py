@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.service_support import serving
+from tests.small_disk import mounted
 
 from binsight.imaging.drawn import drawn_photo
 from binsight.service.middleware import CAPTURED
@@ -33,13 +34,8 @@ def test_no_acknowledged_capture_is_lost_or_damaged_by_a_kill() -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk can only be made by root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted(tmp_path / "disk", megabytes=1) as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("layout", ["compact", "sagemaker"])

@@ -1,7 +1,6 @@
 """Faults of the real kind while it retrains, a disk that fills up, a database and a store that go away: a sentence, nothing
 is promoted, and when the fault is gone the same command goes on."""
 
-import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ from tests.postgres_server import postgres_that_stops
 from tests.retrain_fakes import tell, times_begun
 from tests.retrain_world import FIRST, Retrained, a_world
 from tests.s3_server import CREDENTIALS, PUBLIC_BUCKET, running_s3_server
+from tests.small_disk import mounted
 from tests.tcp_switch import running_switch
 
 from binsight.counting import default_bundle
@@ -26,13 +26,8 @@ STEPS = ("gather", "train", "export", "compare")
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of six megabytes: room for a challenger, and not for two."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk can only be made by root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted(tmp_path / "disk", megabytes=6) as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("full_in", STEPS)
