@@ -21,6 +21,7 @@ class Postgres:
     binaries: Path
     folder: Path
     port: int
+    durable: bool
 
     @property
     def url(self) -> str:
@@ -38,7 +39,7 @@ class Postgres:
 
     def start(self) -> None:
         place = f"-c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
-        options = f"-p {self.port} {place} -c fsync=off"
+        options = f"-p {self.port} {place} -c fsync={'on' if self.durable else 'off'}"
         _run(
             self.binaries / "pg_ctl",
             "-D",
@@ -56,15 +57,15 @@ class Postgres:
 
 
 @contextmanager
-def postgres_that_stops() -> Iterator[Postgres]:
-    """Start a server, and stop it in the end, with its data."""
+def postgres_that_stops(*, durable: bool = False) -> Iterator[Postgres]:
+    """Start a server, and stop it in the end, with its data; what it says is kept is on the disk only if `durable`."""
     binaries = _binaries()
     # Not in pytest's own folders, which every run of pytest closes to all users but its own.
     with tempfile.TemporaryDirectory(prefix="postgres-") as made:
         if os.geteuid() == 0:  # it refuses to run as root
             shutil.chown(made, "postgres", "postgres")
         (port,) = free_ports(1)
-        server = Postgres(binaries, Path(made), port)
+        server = Postgres(binaries, Path(made), port, durable)
         server.make()
         server.start()
         try:
@@ -74,9 +75,9 @@ def postgres_that_stops() -> Iterator[Postgres]:
 
 
 @contextmanager
-def running_postgres() -> Iterator[str]:
+def running_postgres(*, durable: bool = False) -> Iterator[str]:
     """The URL of a server that runs all the time."""
-    with postgres_that_stops() as server:
+    with postgres_that_stops(durable=durable) as server:
         yield server.url
 
 

@@ -46,6 +46,11 @@ COMMANDS = {
         "Write people's counts in the columns in which a stock system takes them.",
     ),
     "epcis": ("binsight.cli.audit_epcis:epcis", "Write a kept audit as a GS1 EPCIS 2.0 document."),
+    "archive": (
+        "binsight.cli.audit_archive:archive",
+        "Take old audits' lines out of the ledger, into Parquet files.",
+    ),
+    "restore": ("binsight.cli.audit_archive:restore", "Put an archived audit's lines back into the ledger."),
     "verify-log": ("binsight.cli.audit:verify_log", "Prove that nothing in the ledger was changed."),
 }
 
@@ -70,29 +75,40 @@ def audit() -> None:
 @click.option(
     "--head", metavar="HASH", help="A last hash that was kept elsewhere: it must still stand in the journal."
 )
+@click.option("--archives", is_flag=True, help="Read the files of archived audits too, where they were put.")
+@click.option("--endpoint-url", help="Address of an S3-compatible server for s3:// URLs.")
 @json_option
-def verify_log(head: str | None, as_json: bool) -> None:
+def verify_log(head: str | None, archives: bool, endpoint_url: str | None, as_json: bool) -> None:
     """Prove that nothing in the ledger was changed.
 
     Every act, of an audit or of a person, is an entry of the journal, chained to the one before by its hash; verdicts,
     tasks, counts and decisions are proven by the digests in it. The result is how many entries hold, and the last hash:
-    kept elsewhere, on paper for one, and given with --head the next time, it also shows whether the end was cut off. Ends
-    non-zero where the chain is broken.
+    kept elsewhere, on paper for one, and given with --head the next time, it also shows whether the end was cut off.
+    Lines of archived audits are proven with --archives. Ends non-zero where the chain is broken.
     """
     require_extra("ledger", "proving the ledger")
+    from binsight.audit.archive import archive_faults
     from binsight.settings import settings
-    from binsight.storage.ledger import Ledger, prove
+    from binsight.storage.ledger import Archives, Ledger, prove
+    from binsight.storage.objects import open_store
 
     ledger = Ledger.open(settings().ledger)
     try:
         proof = prove(ledger, head=head)
+        archived = len(Archives(ledger).all())
+        faults = archive_faults(ledger, lambda url: open_store(url, endpoint_url=endpoint_url)) if archives else []
     finally:
         ledger.close()
     if as_json:
-        print_json({"num_entries": proof.num_entries, "head": proof.head, "broken": proof.broken})
+        found = {"num_entries": proof.num_entries, "head": proof.head, "broken": proof.broken}
+        print_json({**found, "num_archived": archived, "archive_faults": faults if archives else None})
     elif not proof.broken:
         click.echo(f"{proof.num_entries:,} entries hold; the last hash is {proof.head or 'none yet'}")
+        if archived and not archives:
+            click.echo(f"{archived:,} archived audits were not looked at; --archives reads their files too")
     if proof.broken:
         raise GateFailed(
             f"the journal is broken: {proof.broken}; bring the ledger back from a backup, and find out who"
         )
+    if faults:
+        raise GateFailed("; ".join(faults))

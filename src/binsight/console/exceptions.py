@@ -15,6 +15,7 @@ from binsight.console.pages import page, to
 from binsight.console.state import TheConsole
 from binsight.console.task_work import task_of_line
 from binsight.errors import BadInput
+from binsight.storage.ledger import Archives
 from binsight.storage.ledger.search import BY_BIN, BY_UNITS, BY_VALUE, Asked, FoundLine
 
 router = APIRouter()
@@ -64,6 +65,7 @@ def exceptions_page(request: Request, _user: Deciding, console: TheConsole) -> R
         numbers=_numbers(chosen.tally),
         more=more,
         same=same,
+        archive=Archives(console.ledger).of(chosen.audit.id),
     )
 
 

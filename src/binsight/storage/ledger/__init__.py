@@ -1,6 +1,7 @@
 """The ledger: what must not be lost or changed, in SQLite or PostgreSQL. All SQL of Binsight is in here."""
 
 from binsight.storage.ledger.api_keys import ApiKeys
+from binsight.storage.ledger.archives import Archives
 from binsight.storage.ledger.audits import AisleRow, Audit, AuditLineRow, Audits, FoundBy
 from binsight.storage.ledger.captures import CaptureRow, CaptureRows
 from binsight.storage.ledger.certificates import Certificates
@@ -30,6 +31,7 @@ __all__ = [
     "AisleRow",
     "AliasMove",
     "ApiKeys",
+    "Archives",
     "Audit",
     "AuditLineRow",
     "Audits",

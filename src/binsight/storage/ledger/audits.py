@@ -10,9 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from binsight.errors import MissingObject
+from binsight.storage.ledger.archived import archived, check_whole
 from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.journal import Journal, append, digest, digest_of_rows
-from binsight.storage.ledger.tables import audit_aisles, audit_lines, audits
+from binsight.storage.ledger.tables import audit_aisles, audit_lines, audits, tasks
 
 _PAGE = 1000
 BEGUN, LINES, ENDED = "audit.begun", "audit.lines", "audit.ended"
@@ -95,7 +96,7 @@ class Audits:
 
     def add(self, audit: Audit, lines: Sequence[AuditLineRow], found_by: Sequence[FoundBy] = ()) -> None:
         """Keep lines, all of them or none, and their digest in the journal; `found_by` has one for each, or none."""
-        rows = list(map(_fields, lines))
+        rows = list(map(row_fields, lines))
         places = [{name: getattr(one, name) for name in FoundBy.__slots__} for one in found_by] or [{}] * len(rows)
         body = {"first": lines[0].place, "last": lines[-1].place, "sha256": digest_of_rows(rows)}
         with self._ledger.writing() as connection:
@@ -121,7 +122,13 @@ class Audits:
         return Audit(**{**row, "terms": json.loads(row["terms"])})
 
     def lines(self, audit_id: str, *, first: int = 1, last: int | None = None) -> Iterator[AuditLineRow]:
-        """The lines of an audit in their places, some hundred at a time."""
+        """The lines of an audit in their places, some hundred at a time. Raises `MissingObject` where they are archived."""
+        with self._ledger.reading() as connection:
+            check_whole(connection, audit_id)
+        yield from self._lines(audit_id, first=first, last=last)
+
+    def _lines(self, audit_id: str, *, first: int = 1, last: int | None = None) -> Iterator[AuditLineRow]:
+        """The lines that are in the ledger."""
         columns = [audit_lines.c[name] for name in AuditLineRow.__slots__]
         query = (
             sa.select(*columns).where(audit_lines.c.audit == audit_id).order_by(audit_lines.c.place).limit(_PAGE)
@@ -149,11 +156,21 @@ class Audits:
             proven[entry.subject] = 0
         for entry in journal.read(kind=LINES):
             first, last = entry.body["first"], entry.body["last"]
-            rows = list(map(_fields, self.lines(entry.subject, first=first, last=last)))
-            if digest_of_rows(rows) != entry.body["sha256"]:
+            rows = list(map(row_fields, self._lines(entry.subject, first=first, last=last)))
+            if digest_of_rows(rows) != entry.body["sha256"] and not self._stay(
+                entry.subject, first, last, len(rows)
+            ):
                 return f"lines {first} to {last} of audit {entry.subject} are not those of entry {entry.seq}"
             proven[entry.subject] += len(rows)
         return self._put_in(proven)
+
+    def _stay(self, audit_id: str, first: int, last: int, number: int) -> bool:
+        """Whether these are the lines that stay of an archived audit: all have tasks, and `Archives` proves them."""
+        of = (tasks.c.audit == audit_id) & tasks.c.place.between(first, last)
+        with self._ledger.reading() as connection:
+            if archived(connection, audit_id) is None:
+                return False
+            return connection.execute(sa.select(sa.func.count()).select_from(tasks).where(of)).scalar() == number
 
     def _put_in(self, proven: Mapping[str, int]) -> str | None:
         """An audit, or lines of one, that no entry tells of."""
@@ -173,6 +190,15 @@ class Audits:
         return None if row is None else dict(row)
 
 
-def _fields(line: AuditLineRow) -> dict[str, Any]:
+def lines_with_tasks(connection: sa.Connection, audit_id: str) -> Iterator[AuditLineRow]:
+    """The lines of an audit that became tasks, in their places."""
+    columns = [audit_lines.c[name] for name in AuditLineRow.__slots__]
+    of = (tasks.c.audit == audit_lines.c.audit) & (tasks.c.place == audit_lines.c.place)
+    query = sa.select(*columns).join(tasks, of).where(tasks.c.audit == audit_id).order_by(audit_lines.c.place)
+    for row in connection.execute(query).mappings():
+        yield AuditLineRow(**row)
+
+
+def row_fields(line: AuditLineRow) -> dict[str, Any]:
     """As `asdict`, which copies deeply and takes ten times as long."""
     return {name: getattr(line, name) for name in AuditLineRow.__slots__}

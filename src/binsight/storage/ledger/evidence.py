@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from binsight.storage.ledger.archived import check_whole
 from binsight.storage.ledger.audits import BEGUN, ENDED, LINES, AuditLineRow
 from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.journal import Entry, Journal, append
@@ -20,12 +21,15 @@ class Evidence:
         self._ledger = ledger
 
     def lines(self, audit_id: str, bin_ids: Sequence[str]) -> list[AuditLineRow]:
-        """The audit's lines of these bins, at whatever site, in their places."""
+        """The audit's lines of these bins, at whatever site. Raises `MissingObject` where one is missing and archived."""
         columns = [audit_lines.c[name] for name in AuditLineRow.__slots__]
         wanted = (audit_lines.c.audit == audit_id) & audit_lines.c.bin_id.in_(bin_ids)
         with self._ledger.reading() as connection:
             rows = connection.execute(sa.select(*columns).where(wanted).order_by(audit_lines.c.place)).mappings()
-            return [AuditLineRow(**row) for row in rows]
+            found = [AuditLineRow(**row) for row in rows]
+            if {line.bin_id for line in found} < set(bin_ids):
+                check_whole(connection, audit_id)
+        return found
 
     def entries(self, audit_id: str, places: Sequence[int]) -> Iterator[Entry]:
         """The journal's entries of an audit: its beginning, those whose digests prove the lines in `places`, its end."""

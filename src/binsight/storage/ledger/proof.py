@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from binsight.storage.ledger.archives import Archives
 from binsight.storage.ledger.audits import Audits
 from binsight.storage.ledger.counts import DECIDED, MADE, WITHDRAWN
 from binsight.storage.ledger.database import Ledger
@@ -20,7 +21,13 @@ def prove(ledger: Ledger, *, head: str | None = None) -> Proof:
     `head` is a hash that was once the journal's last: it must still stand in it. Raises as the ledger's transactions do.
     """
     proof = Journal(ledger).verify(head=head)
-    broken = proof.broken or Audits(ledger).broken() or _tasks_broken(ledger) or _states_broken(ledger)
+    broken = (
+        proof.broken
+        or Audits(ledger).broken()
+        or Archives(ledger).tampered()
+        or _tasks_broken(ledger)
+        or _states_broken(ledger)
+    )
     return Proof(num_entries=proof.num_entries, head=proof.head, broken=broken)
 
 

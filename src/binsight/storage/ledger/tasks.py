@@ -16,9 +16,10 @@ import sqlalchemy as sa
 
 from binsight.errors import ChangedMeanwhile, MissingObject
 from binsight.storage.api_key import stamp
+from binsight.storage.ledger.archived import check_whole
 from binsight.storage.ledger.audits import AuditLineRow
 from binsight.storage.ledger.database import Ledger, inserted
-from binsight.storage.ledger.journal import append, digest_of_rows
+from binsight.storage.ledger.journal import append, digest_of_rows, hold_end
 from binsight.storage.ledger.tables import audit_lines, count_acts, counts, decisions, skips, tasks, users
 
 PLANNED, RANDOM, ASKED = "planned", "random", "asked"
@@ -107,9 +108,14 @@ class TaskRows:
         self._ledger = ledger
 
     def create(self, audit: str, new: Iterable[NewTask], *, by: str) -> int:
-        """Make tasks of an audit's lines, all or none; how many. Raises `ChangedMeanwhile` where a line has one already."""
+        """Make tasks of an audit's lines, all or none; how many.
+
+        Raises `ChangedMeanwhile` where a line has one already, `MissingObject` where the audit is archived.
+        """
         at, number, rest = _now(), 0, iter(new)
         with self._ledger.writing() as connection:
+            hold_end(connection)  # who archives the audit waits, and then sees the tasks
+            check_whole(connection, audit)
             query = sa.select(sa.func.max(tasks.c.rank)).where(tasks.c.audit == audit)
             ranks = count((connection.execute(query).scalar() or 0) + 1)
             while together := list(islice(rest, _TOGETHER)):
