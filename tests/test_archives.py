@@ -67,7 +67,7 @@ def audit(ledger: Ledger) -> Audit:
     return audit
 
 
-def places(ledger: Ledger, audit: Audit) -> list[int]:
+def kept_places(ledger: Ledger, audit: Audit) -> list[int]:
     with ledger.reading() as connection:
         query = sa.select(audit_lines.c.place).where(audit_lines.c.audit == audit.id)
         return list(connection.execute(query.order_by(audit_lines.c.place)).scalars())
@@ -86,7 +86,7 @@ def test_what_was_taken_out_is_in_the_file_and_comes_back_as_it_was(
     assert old_audits(ledger, TOMORROW) == [audit.id]
     done = archive(ledger, audit.id, store, by="carl")
     assert (done.num_removed, done.num_kept) == (28, 2)
-    assert places(ledger, audit) == [5, 20]
+    assert kept_places(ledger, audit) == [5, 20]
     table = parquet.read_table(tmp_path / "archive" / f"{audit.id}.parquet")
     assert table.num_rows == 30
     assert table.column("bin_id").to_pylist() == [line.bin_id for line in LINES]
@@ -98,7 +98,7 @@ def test_what_was_taken_out_is_in_the_file_and_comes_back_as_it_was(
     acts = [(entry.kind, entry.by) for entry in Journal(ledger).read(subject=audit.id)][-2:]
     assert acts == [("audit.archived", "carl"), ("audit.restored", "carl")]
     archive(ledger, audit.id, store, by="carl")  # and again
-    assert places(ledger, audit) == [5, 20]
+    assert kept_places(ledger, audit) == [5, 20]
 
 
 def test_what_waits_for_somebody_or_is_new_stays(ledger: Ledger) -> None:
@@ -134,7 +134,7 @@ def test_cut_off_anywhere_it_is_proven_and_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr(Archives, "groups", some)
         archive(ledger, audit.id, store, by="carl")
-        kept = places(ledger, audit)
+        kept = kept_places(ledger, audit)
     removed = (0, 9, 18, 28)[groups]
     assert len(kept) == 30 - removed
     assert prove(ledger).broken is None
@@ -181,7 +181,7 @@ def test_lines_that_are_not_the_journals_are_not_archived(ledger: Ledger, audit:
         GateFailed, match=r"lines 1 to 10 of audit .* are not those of entry .*nothing was archived"
     ):
         archive(ledger, audit.id, store, by="carl")
-    assert len(places(ledger, audit)) == 30
+    assert len(kept_places(ledger, audit)) == 30
 
 
 def test_a_file_that_was_changed_or_is_gone_is_named_and_not_restored(
@@ -199,7 +199,7 @@ def test_a_file_that_was_changed_or_is_gone_is_named_and_not_restored(
     assert len(archive_faults(ledger, open_store)) == 1
     with pytest.raises(BinsightError, match=audit.id):
         restore(ledger, audit.id, open_store, by="carl")
-    assert len(places(ledger, audit)) == 2
+    assert len(kept_places(ledger, audit)) == 2
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / file.name).write_bytes(good)
@@ -247,7 +247,7 @@ def test_tasks_that_somebody_makes_meanwhile_keep_the_lines(
     monkeypatch.setattr(Objects, "write", meanwhile)
     with pytest.raises(ChangedMeanwhile, match="was given new tasks meanwhile"):
         archive(ledger, audit.id, store, by="carl")
-    assert len(places(ledger, audit)) == 30
+    assert len(kept_places(ledger, audit)) == 30
 
 
 def test_a_full_disk_takes_nothing_out(ledger: Ledger, audit: Audit, tmp_path: Path) -> None:
@@ -255,32 +255,32 @@ def test_a_full_disk_takes_nothing_out(ledger: Ledger, audit: Audit, tmp_path: P
         (disk / "full").write_bytes(bytes(2**20 - 8192))
         with pytest.raises(StorageFailure):
             archive(ledger, audit.id, open_store(str(disk)), by="carl")
-    assert len(places(ledger, audit)) == 30
+    assert len(kept_places(ledger, audit)) == 30
     assert Archives(ledger).of(audit.id) is None
 
 
-def run(ledger_url: str, *arguments: object) -> Result:
-    return CliRunner().invoke(cli, ["audit", *map(str, arguments)], env={"BINSIGHT_LEDGER": ledger_url})
+@pytest.fixture
+def run(places: dict[str, str], ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    monkeypatch.setenv("BINSIGHT_LEDGER", ledger_url)
+    return lambda *arguments: CliRunner().invoke(cli, ["audit", *map(str, arguments)])
 
 
 def test_the_commands_do_the_same_and_the_log_is_proven(
-    ledger: Ledger, ledger_url: str, audit: Audit, tmp_path: Path
+    ledger: Ledger, run: Callable[..., Result], audit: Audit, tmp_path: Path
 ) -> None:
     kept = tmp_path / "kept"
-    assert run(ledger_url, "archive", kept).stdout.startswith(
-        "no audit is to be archived: none ended more than 400"
-    )
-    assert run(ledger_url, "archive", kept, "--older-than", 0, "--dry-run").stdout == f"{audit.id}\n"
+    assert run("archive", kept).stdout.startswith("no audit is to be archived: none ended more than 400")
+    assert run("archive", kept, "--older-than", 0, "--dry-run").stdout == f"{audit.id}\n"
     assert not kept.exists()
-    result = run(ledger_url, "archive", kept, "--older-than", 0, "--json")
+    result = run("archive", kept, "--older-than", 0, "--json")
     assert result.exit_code == 0, result.stderr
     done = json.loads(result.stdout)
     assert (done["audit"], done["num_removed"], done["num_kept"]) == (audit.id, 28, 2)
-    assert "1 archived audits were not looked at" in run(ledger_url, "verify-log").stdout
-    log = json.loads(run(ledger_url, "verify-log", "--archives", "--json").stdout)
+    assert "1 archived audits were not looked at" in run("verify-log").stdout
+    log = json.loads(run("verify-log", "--archives", "--json").stdout)
     assert (log["broken"], log["num_archived"], log["archive_faults"]) == (None, 1, [])
     (kept / done["name"]).write_bytes(b"other")
-    failed = run(ledger_url, "verify-log", "--archives")
+    failed = run("verify-log", "--archives")
     assert failed.exit_code != 0
     assert "is not the file of entry" in str(failed.exception)
     (kept / done["name"]).unlink()

@@ -16,7 +16,7 @@ from binsight.storage.api_key import stamp
 from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.journal import append
 from binsight.storage.ledger.tables import count_acts, counts, leases, skips, tasks
-from binsight.storage.ledger.tasks import Task, task_of
+from binsight.storage.ledger.tasks import Task, in_states, task_of
 
 PHOTO, BIN = "photo", "bin"
 """Where a count is made: from the bin's photo, or at the bin."""
@@ -121,7 +121,7 @@ class Leases:
         what the record says, and he could take it back.
         """
         by = (tasks.c.site, tasks.c.aisle)
-        query = sa.select(*by, sa.func.count()).where(tasks.c.state.in_(OPEN) & _may_count(user)).group_by(*by)
+        query = sa.select(*by, sa.func.count()).where(in_states(OPEN) & _may_count(user)).group_by(*by)
         with self._ledger.reading() as connection:
             found = connection.execute(query.order_by(sa.func.min(tasks.c.rank)))
             return [(row[0], row[1], row[2]) for row in found]
@@ -198,7 +198,7 @@ def _free(
     if most <= 0:
         return []
     is_free = tasks.c.lease.is_(None) | (tasks.c.leased_until <= stamp(at))
-    query = sa.select(tasks).where(tasks.c.state.in_(OPEN) & is_free & _may_count(user))
+    query = sa.select(tasks).where(in_states(OPEN) & is_free & _may_count(user))
     if where == PHOTO:
         query = query.where(tasks.c.from_photo)
     for column, value in ((tasks.c.site, site), (tasks.c.aisle, aisle)):

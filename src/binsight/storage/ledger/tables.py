@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 
 metadata = sa.MetaData()
+OPEN_TASKS = sa.text("state IN ('count', 'recount')")
+"""The few tasks of all that wait for somebody who counts: an index of them stays small, whatever was counted before."""
 
 model_versions = sa.Table(
     "model_versions",
@@ -202,6 +204,11 @@ tasks = sa.Table(
     sa.Index("tasks_by_state", "state", "rank", "id"),
     sa.Index("tasks_by_lease", "lease"),
     sa.Index("tasks_by_settling", "settle_at"),
+    sa.Index("tasks_by_lease_end", "leased_until"),
+    sa.Index("tasks_open", "rank", "id", postgresql_where=OPEN_TASKS, sqlite_where=OPEN_TASKS),
+    sa.Index(
+        "tasks_open_by_aisle", "site", "aisle", "rank", "id", postgresql_where=OPEN_TASKS, sqlite_where=OPEN_TASKS
+    ),
 )
 
 leases = sa.Table(
@@ -231,6 +238,7 @@ counts = sa.Table(
     sa.Column("marks", sa.Text, nullable=False),
     sa.UniqueConstraint("task", "number", name="one_count_a_number"),
     sa.Index("counts_by_user", "user", "task"),
+    sa.Index("counts_by_time", "user", "counted_at"),
 )
 
 count_acts = sa.Table(
