@@ -1,9 +1,10 @@
 """Shards of batch counting as tasks of Ray."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from binsight.batch import Done, Places, Task, count_shard
@@ -70,15 +71,23 @@ def _carried() -> dict[str, str]:
 def _count_on_worker(
     files: Sequence[Any], version: str, carried: Mapping[str, str], places: Places, task: Task
 ) -> Done:
+    import ray
+
     if any(os.environ.get(name) != value for name, value in carried.items()):
         os.environ.update(carried)
         settings.cache_clear()
-    return count_shard(places, task, _counter(version, files[0]))
+    return count_shard(places, task, counter_of(version, lambda: unpacked(ray.get(files[0]), version)))
 
 
-@cache
-def _counter(version: str, files: Any) -> Counter:
-    """A worker's counter, opened with its first shard. One core: there are as many workers as cores."""
-    import ray
+_held: dict[str, Counter] = {}
 
-    return Counter.load(unpacked(ray.get(files), version), threads=1)
+
+def counter_of(version: str, unpack: Callable[[], Path]) -> Counter:
+    """A worker's counter, opened with its first shard and kept for all of the same bundle, whichever run they are of.
+
+    One core: there are as many workers as cores.
+    """
+    if version not in _held:
+        _held.clear()  # one at a time, or a worker would grow with the runs that it serves
+        _held[version] = Counter.load(unpack(), threads=1)
+    return _held[version]
