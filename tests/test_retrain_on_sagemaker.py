@@ -11,7 +11,7 @@ from tests.aws_pipelines import FIRST, REASON, Pipelines, Ran
 from tests.aws_support import NOW, Cloud, deployment, running_cloud
 from tests.bundle_support import changed_bundle
 from tests.retrain_support import Site, a_site, counted, fresh_photos
-from tests.s3_server import CREDENTIALS, running_s3_server
+from tests.s3_server import CREDENTIALS, READER, running_s3_server
 from tests.sagemaker_tree import make_tree
 
 from binsight.counting.bundle import Bundle
@@ -23,7 +23,7 @@ from binsight.engines.container.training import recipe_of
 from binsight.engines.sagemaker.apply import deploy
 from binsight.engines.sagemaker.plan import Plan, make_plan
 from binsight.engines.sagemaker.retraining import retrain_there
-from binsight.errors import BadInput, ChangedMeanwhile, GateFailed, MissingObject
+from binsight.errors import AccessRefused, BadInput, ChangedMeanwhile, GateFailed, MissingObject
 from binsight.lifecycle.retrain import Ended, retrain
 from binsight.records import CHAMPION
 from binsight.settings import settings
@@ -252,6 +252,20 @@ def test_without_an_endpoint_a_pipeline_or_the_champions_run_nothing_is_begun(
     with pytest.raises(BadInput, match=r"its run is not in .*nor is it of a training job below s3://"):
         retrained("train.begin=champion")
     assert not Retrainings(ledger).newest(5) and not site.work.joinpath("plan").exists()
+
+
+def test_a_bucket_that_may_not_be_written_to_is_said_with_the_permission_and_then_gone_on_from(
+    retrained: Retrain, aws: Pipelines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        for name, value in READER.items():
+            patch.setenv(name, value)
+        with pytest.raises(
+            AccessRefused, match=r"s3://warehouse/.* was refused .*s3:PutObject is missing; have it given"
+        ):
+            retrained()
+    assert not aws.all
+    assert retrained().state == "promoted" and len(aws.all) == 1
 
 
 def test_due_is_asked_here(retrained: Retrain, aws: Pipelines) -> None:

@@ -22,7 +22,7 @@ from binsight.dataset.push import push_dataset
 from binsight.engines.contract import LEARNED, LEARNED_FILE
 from binsight.engines.sagemaker.deployment import Deployment
 from binsight.engines.sagemaker.pipeline import NO_PARENT
-from binsight.errors import BadInput, MissingObject
+from binsight.errors import BadInput, BinsightError, MissingObject
 from binsight.lifecycle.parents import RECIPE, WEIGHTS, FindRun, Learned, champions_run
 from binsight.lifecycle.runner import Say
 from binsight.storage.files import folder_written_whole
@@ -65,9 +65,9 @@ def _run_of_job(d: Deployment, job: str, champion: Bundle, work: Path) -> Path |
             files = {name: _member(tar, name) for name in KEPT}
     except (MissingObject, KeyError):
         return None
+    except BinsightError:  # the bucket's, which says itself what failed
+        raise
     except (tarfile.TarError, EOFError, OSError) as error:
-        if isinstance(error, BadInput):
-            raise
         raise BadInput(f"{job}{REPORT} is damaged ({error}); begin afresh: train.begin=fresh") from None
     if sha256(files[WEIGHTS]).hexdigest() != champion.spec.lineage.get("weights_sha256"):
         return None
