@@ -113,11 +113,13 @@ def champion(registry: Registry) -> str:
 def test_the_pipeline_is_given_all_that_its_jobs_need(
     retrained: Retrain, site: Site, ledger: Ledger, registry: Registry, aws: Pipelines, tmp_path: Path
 ) -> None:
-    ended = retrained()
+    ended = retrained("export.name=small", "export.weights=int8", "export.size=64", "train.threads=1")
     assert ended.state == "promoted" and Retrainings(ledger).get(ended.id).state == "promoted"  # type: ignore[union-attr]
     assert champion(registry) == ended.challenger == Bundle.open(tmp_path / "challenger").version
     (started,) = aws.all
     given = started.given
+    exported = [given[name] for name in ("ExportName", "ExportWeights", "ExportSize", "Threads")]
+    assert exported == ['"small"', '"int8"', "64", "1"]
     assert given["Champion"] == make_plan(deployment()).first
     assert given["Parent"] == deployment().s3("parents", "none"), "its terms begin afresh"
     assert "/datasets/" not in given["Dataset"], "the rule would start a second execution"
@@ -153,6 +155,19 @@ def test_a_job_that_fails_is_told_and_the_next_call_begins_again(
     aws.ends = ("promote", challenger)
     ended = retrained()
     assert ended.state == "promoted" and ended.id != row.id
+
+
+def test_a_pipeline_that_lacks_a_parameter_is_to_be_deployed_again(
+    retrained: Retrain, aws: Pipelines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> Ran:
+        raise BadInput("AWS refused sagemaker StartPipelineExecution (no such parameter)")
+
+    monkeypatch.setattr(aws, "begin", refused)
+    with pytest.raises(
+        BadInput, match="no such parameter.*deployed the pipeline, deploy it again: binsight deploy"
+    ):
+        retrained()
 
 
 class Killed(BaseException): ...
