@@ -165,7 +165,7 @@ def test_a_pipeline_that_lacks_a_parameter_is_to_be_deployed_again(
 
     monkeypatch.setattr(aws, "begin", refused)
     with pytest.raises(
-        BadInput, match="no such parameter.*deployed the pipeline, deploy it again: binsight deploy"
+        BadInput, match=r"no such parameter.*deployed the pipeline, deploy it again: binsight deploy"
     ):
         retrained()
 
