@@ -238,12 +238,18 @@ def test_a_model_that_somebody_moved_away_from_is_left_alone(served: Served, tmp
     assert len(served.registry.models.moves(CHAMPION)) == 3
 
 
-def test_a_canary_that_stands_its_trial_becomes_the_champion(served: Served, tmp_path: Path) -> None:
+def test_a_canary_that_stands_its_trial_becomes_the_champion(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     row = served.promoted(another(tmp_path / "second"), alias=CANARY)
+    woken: list[bool] = []
+    monkeypatch.setattr(served.state.following, "wake", lambda: woken.append(True))
     served.trials.step()
     assert [served.ask(), served.ask()] == [200, 200]
+    assert not woken
     served.seconds = 3600
     served.trials.step()
+    assert woken, "the service looks at the moved alias at once"
     assert served.champion() == row.challenger
     assert served.registry.pointed(CANARY) is None
     assert (served.row().state, served.row().watch) == (PROMOTED, PASSED)
