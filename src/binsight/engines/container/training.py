@@ -46,6 +46,11 @@ class Asked:
     weights: Literal["fp32", "fp16", "int8"]
     size: int | None
 
+    @property
+    def key(self) -> str:
+        """Tells bundles of one run apart: trials of a tuning job may differ in this alone."""
+        return sha256(json.dumps(asdict(self)).encode()).hexdigest()[:12]
+
 
 def train(tree: OptMl) -> None:
     """Train, export, and lay out what SageMaker takes away. Raises `Stopped` on SIGTERM with the checkpoint written."""
@@ -62,8 +67,7 @@ def train(tree: OptMl) -> None:
     key = sha256(dump_recipe(recipe).encode()).hexdigest()[:12]
     run = train_model(recipe, tree.checkpoints / f"run-{key}", say=_say, after_epoch=_tell, threads=threads)
     _take_away(run.folder, tree.output_data)
-    exported = sha256(json.dumps(asdict(asked)).encode()).hexdigest()[:12]
-    bundle = tree.checkpoints / f"bundle-{key}-{exported}"
+    bundle = tree.checkpoints / f"bundle-{key}-{asked.key}"
     if not bundle.exists():
         export(run, bundle, name=asked.name or recipe.name, weights=asked.weights, size=asked.size)
     _lay_out(bundle, tree.model)
