@@ -132,7 +132,10 @@ class Pipelines(Aws):
                     self.run(ran, *self.ends)
                 return {"PipelineExecutionArn": ran.arn}
             case "ListPipelineExecutions":
-                return {"PipelineExecutionSummaries": [_summary(one) for one in reversed(self.all)]}
+                begin, most = int(arguments.get("NextToken", "0")), arguments["MaxResults"]
+                page = [_summary(one) for one in self.all[::-1][begin : begin + most]]
+                is_last = begin + most >= len(self.all)
+                return {"PipelineExecutionSummaries": page} | ({} if is_last else {"NextToken": str(begin + most)})
             case "DescribePipelineExecution":
                 ran = self._of(arguments)
                 found = {"PipelineExecutionArn": ran.arn, "PipelineExecutionStatus": ran.status}

@@ -21,6 +21,8 @@ from obstore.store import S3Store
 PUBLIC_BUCKET = "aft-vbi-pds"
 ACCESS_KEY, SECRET_KEY = "binsight", "binsight-secret"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+READER = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "reader-secret"}
+"""May read and list everything, and change nothing."""
 
 _IDENTITIES = {
     "identities": [
@@ -29,6 +31,13 @@ _IDENTITIES = {
             "name": "owner",
             "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        },
+        {
+            "name": "reader",
+            "credentials": [
+                {"accessKey": READER["AWS_ACCESS_KEY_ID"], "secretKey": READER["AWS_SECRET_ACCESS_KEY"]}
+            ],
+            "actions": ["Read", "List"],
         },
     ]
 }

@@ -21,7 +21,7 @@ from binsight.counting import Counter
 from binsight.counting.bundle import Bundle
 from binsight.engines.container.__main__ import main
 from binsight.engines.container.opt_ml import MOST_OF_A_FAILURE, OptMl
-from binsight.engines.container.training import recipe_of
+from binsight.engines.container.training import export_of, recipe_of
 from binsight.engines.contract import DATASET, LEARNED, LEARNED_FILE, METRICS, metric_definitions, metric_line
 from binsight.errors import BadInput, BadRecipe, MissingObject
 from binsight.imaging.drawn import drawn_photo
@@ -155,6 +155,10 @@ def changed(**values: str) -> dict[str, str]:
         ({"training__lr": "quick"}, "training.lr"),
         ({"training__epoch": "3"}, "unknown field training.epoch"),
         ({"export__weights": "int4"}, "must be fp32, fp16 or int8"),
+        ({"export__name": "a b"}, "export.name must be a text of letters, digits, _, . and -, but is 'a b'"),
+        ({"export__name": "12"}, "export.name must be a text"),
+        ({"export__size": "8"}, "export.size must be a whole number from 16 on, but is 8"),
+        ({"threads": "0"}, "threads must be a whole number from 1 on, but is 0"),
         ({"model__backbone": "timm:no_such"}, "no_such"),
         ({"model__weights": "file:/nowhere.safetensors"}, "/nowhere.safetensors"),
     ],
@@ -172,6 +176,16 @@ def test_a_job_that_cannot_train_says_why_where_sagemaker_looks(
 def test_a_failure_is_cut_to_what_sagemaker_shows(tmp_path: Path) -> None:
     OptMl(tmp_path).fail("é" * 5000)
     assert len((tmp_path / "output" / "failure").read_text()) == MOST_OF_A_FAILURE
+
+
+def test_bundles_of_one_run_that_are_exported_otherwise_are_told_apart() -> None:
+    asked = [
+        export_of({"export.weights": weights, "export.size": size})
+        for weights in ("fp16", "int8")
+        for size in (64, 96)
+    ]
+    assert len({one.key for one in asked}) == len(asked)
+    assert export_of({}).key == export_of({"export.weights": "fp32", "export.name": None}).key
 
 
 def test_hyperparameters_are_json_or_what_they_say(tmp_path: Path) -> None:

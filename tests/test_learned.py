@@ -8,6 +8,9 @@ import pytest
 pytest.importorskip("torch")
 
 from binsight.counting import default_bundle
+from binsight.errors import BadInput
+from binsight.lifecycle.beginning import _check_known
+from binsight.lifecycle.terms import Terms
 from binsight.model.learned import learned_from
 from binsight.model.recipe import Recipe, checked, dump_recipe, load_recipe
 from binsight.model.run import Run
@@ -36,6 +39,32 @@ def test_first_weights_and_teachers_bring_their_datasets_and_theirs(tmp_path: Pa
     assert learned_from(Run.open(taught)) == sorted({"a" * 64, "b" * 64, shipped, "unknown"}), (
         "the shipped bundle began with a run that it does not tell of"
     )
+
+
+def terms(folder: Path, *overrides: str) -> Terms:
+    data = {"base": "base", "promotion": "promotion"}
+    train = {"recipe": RECIPES / "default.toml", "overrides": overrides}
+    return Terms.model_validate({"data": data, "train": train})
+
+
+def test_what_nobody_knows_to_have_seen_the_judging_photos_is_said_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    """The shipped bundle does not tell of the run that it began with: a challenger that it taught would be refused."""
+    told = run_folder(tmp_path / "told", "a" * 64)
+    _check_known(terms(tmp_path, f'training.teachers=["{told}"]'), None)
+    with pytest.raises(
+        BadInput, match=f"all photos that {default_bundle()} has learned from .*leave it out of the"
+    ):
+        _check_known(terms(tmp_path, f'training.teachers=["{told}", "{default_bundle()}"]'), None)
+    with pytest.raises(
+        BadInput, match=f"photos that {tmp_path}/gone has learned from .*leave it out of the recipe"
+    ):
+        _check_known(terms(tmp_path, f"model.weights=run:{tmp_path / 'gone'}"), None)
+    taught = run_folder(tmp_path / "taught", "b" * 64, teachers=(default_bundle(),))
+    with pytest.raises(BadInput, match=f"photos that {taught} has learned from .*begin afresh: train.begin=fresh"):
+        _check_known(terms(tmp_path), taught)
+    _check_known(terms(tmp_path), told)
 
 
 def test_a_run_that_is_gone_is_unknown_and_a_circle_ends(tmp_path: Path) -> None:

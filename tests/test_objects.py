@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.fault_server import Fault, running_fault_server
-from tests.s3_server import CREDENTIALS, PUBLIC_BUCKET, S3Server, running_s3_server
+from tests.s3_server import CREDENTIALS, PUBLIC_BUCKET, READER, S3Server, running_s3_server
 
 from binsight.errors import AccessRefused, BadInput, MissingObject, MissingStore, StorageFailure
 from binsight.storage import objects as objects_module
@@ -174,6 +174,21 @@ def test_what_is_not_public_is_refused_unsigned(s3: S3Server) -> None:
     store = open_store(f"s3://{PUBLIC_BUCKET}", endpoint_url=s3.endpoint_url, anonymous=True)
     with pytest.raises(AccessRefused, match=r"access to s3://aft-vbi-pds/new was refused \(AccessDenied\)"):
         store.write("new", b"x")
+
+
+def test_who_may_only_read_is_told_which_permission_is_missing(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in READER.items():
+        monkeypatch.setenv(name, value)
+    store = open_store(f"s3://{PUBLIC_BUCKET}", endpoint_url=s3.endpoint_url)
+    assert store.read("many/0000.txt") == b"x" and list(store.list("many"))
+    with pytest.raises(
+        AccessRefused, match=r"aft-vbi-pds/new was refused .*the permission s3:PutObject is missing"
+    ):
+        store.write("new", b"x")
+    with pytest.raises(AccessRefused, match=r"many/0000.txt was .*the permission s3:DeleteObject is missing"):
+        store.remove(["many/0000.txt"])
 
 
 def test_an_unreachable_endpoint_is_named(quick_retries: None) -> None:

@@ -14,6 +14,7 @@ from PIL import Image, ImageEnhance
 from tests.promotion_support import Sample, reading_bundle, samples, write_samples
 from tests.promotion_world import NUM, SMALL, TERMS, World, compare, run
 
+from binsight.counting.bundle import DEFAULT_FOLDER, Bundle
 from binsight.counting.registry import Registry
 from binsight.errors import (
     BadInput,
@@ -25,6 +26,8 @@ from binsight.lifecycle.judge import judge
 from binsight.lifecycle.promotion_set import PromotionSet
 from binsight.records import CHAMPION
 from binsight.storage.ledger import Journal, Promotions
+
+SHIPPED = Bundle.open(DEFAULT_FOLDER).spec.lineage["weights_sha256"]
 
 
 def test_a_better_challenger_is_promoted_with_its_record(world: World, registry_of_test: Registry) -> None:
@@ -129,6 +132,10 @@ def test_training_that_is_not_known_refuses_and_says_what_is_missing(world: Worl
         (
             {"dataset_sha256": world.training, "first_weights": "run:abc"},
             "what the run that it began with was trained on",
+        ),
+        (
+            {"dataset_sha256": world.training, "first_weights": "run:abc", "weights_sha256": SHIPPED},
+            "nobody knows any more: it is the counter that ships with Binsight; compare one that you trained, or",
         ),
         ({"dataset_sha256": world.training, "learned_from": ["unknown"]}, "was not known when it was exported"),
         (

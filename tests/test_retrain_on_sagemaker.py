@@ -11,7 +11,7 @@ from tests.aws_pipelines import FIRST, REASON, Pipelines, Ran
 from tests.aws_support import NOW, Cloud, deployment, running_cloud
 from tests.bundle_support import changed_bundle
 from tests.retrain_support import Site, a_site, counted, fresh_photos
-from tests.s3_server import CREDENTIALS, running_s3_server
+from tests.s3_server import CREDENTIALS, READER, running_s3_server
 from tests.sagemaker_tree import make_tree
 
 from binsight.counting.bundle import Bundle
@@ -23,7 +23,7 @@ from binsight.engines.container.training import recipe_of
 from binsight.engines.sagemaker.apply import deploy
 from binsight.engines.sagemaker.plan import Plan, make_plan
 from binsight.engines.sagemaker.retraining import retrain_there
-from binsight.errors import BadInput, ChangedMeanwhile, GateFailed, MissingObject
+from binsight.errors import AccessRefused, BadInput, ChangedMeanwhile, GateFailed, MissingObject
 from binsight.lifecycle.retrain import Ended, retrain
 from binsight.records import CHAMPION
 from binsight.settings import settings
@@ -113,11 +113,13 @@ def champion(registry: Registry) -> str:
 def test_the_pipeline_is_given_all_that_its_jobs_need(
     retrained: Retrain, site: Site, ledger: Ledger, registry: Registry, aws: Pipelines, tmp_path: Path
 ) -> None:
-    ended = retrained()
+    ended = retrained("export.name=small", "export.weights=int8", "export.size=64", "train.threads=1")
     assert ended.state == "promoted" and Retrainings(ledger).get(ended.id).state == "promoted"  # type: ignore[union-attr]
     assert champion(registry) == ended.challenger == Bundle.open(tmp_path / "challenger").version
     (started,) = aws.all
     given = started.given
+    exported = [given[name] for name in ("ExportName", "ExportWeights", "ExportSize", "Threads")]
+    assert exported == ['"small"', '"int8"', "64", "1"]
     assert given["Champion"] == make_plan(deployment()).first
     assert given["Parent"] == deployment().s3("parents", "none"), "its terms begin afresh"
     assert "/datasets/" not in given["Dataset"], "the rule would start a second execution"
@@ -153,6 +155,19 @@ def test_a_job_that_fails_is_told_and_the_next_call_begins_again(
     aws.ends = ("promote", challenger)
     ended = retrained()
     assert ended.state == "promoted" and ended.id != row.id
+
+
+def test_a_pipeline_that_lacks_a_parameter_is_to_be_deployed_again(
+    retrained: Retrain, aws: Pipelines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> Ran:
+        raise BadInput("AWS refused sagemaker StartPipelineExecution (no such parameter)")
+
+    monkeypatch.setattr(aws, "begin", refused)
+    with pytest.raises(
+        BadInput, match=r"no such parameter.*deployed the pipeline, deploy it again: binsight deploy"
+    ):
+        retrained()
 
 
 class Killed(BaseException): ...
@@ -252,6 +267,20 @@ def test_without_an_endpoint_a_pipeline_or_the_champions_run_nothing_is_begun(
     with pytest.raises(BadInput, match=r"its run is not in .*nor is it of a training job below s3://"):
         retrained("train.begin=champion")
     assert not Retrainings(ledger).newest(5) and not site.work.joinpath("plan").exists()
+
+
+def test_a_bucket_that_may_not_be_written_to_is_said_with_the_permission_and_then_gone_on_from(
+    retrained: Retrain, aws: Pipelines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        for name, value in READER.items():
+            patch.setenv(name, value)
+        with pytest.raises(
+            AccessRefused, match=r"s3://warehouse/.* was refused .*s3:PutObject is missing; have it given"
+        ):
+            retrained()
+    assert not aws.all
+    assert retrained().state == "promoted" and len(aws.all) == 1
 
 
 def test_due_is_asked_here(retrained: Retrain, aws: Pipelines) -> None:

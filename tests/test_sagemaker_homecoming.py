@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.bundle_support import changed_bundle
 
 from binsight.counting.bundle import Bundle
 from binsight.counting.registry import Registry
+from binsight.engines.sagemaker import executions
 from binsight.engines.sagemaker.apply import deploy
 from binsight.engines.sagemaker.homecoming import Home, bring_home
 from binsight.engines.sagemaker.plan import Plan, make_plan
@@ -111,6 +113,32 @@ def test_a_promotion_that_alarms_took_back_is_none(
     assert champion(home) == FIRST and version(challenger) in registered(home)
     (rejected,) = [call.arguments for call in pipelines.asked if call.operation == "UpdateModelPackage"]
     assert rejected["ModelApprovalStatus"] == "Rejected"
+
+
+def test_what_ended_long_ago_comes_home_whatever_is_on_the_pages_before_it(
+    home: Home, pipelines: Pipelines, challenger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that took long ends after newer ones have come home."""
+    monkeypatch.setattr(executions, "PAGE", 2)
+    slow = pipelines.dataset_pushed()
+    for _ in range(4):
+        pipelines.run(pipelines.dataset_pushed(), "broken")
+    assert [ended.state for ended in bring_home(home).values()] == ["dropped"] * 4
+    pipelines.run(slow, "keep", challenger)
+    (ended,) = bring_home(home).values()
+    assert (ended.state, ended.challenger) == ("kept", version(challenger))
+
+
+def test_that_executions_are_passed_over_is_told_where_outcomes_come_home(
+    home: Home, pipelines: Pipelines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executions, "PAGE", 1)
+    monkeypatch.setattr(executions, "PAGES", 1)
+    told: list[str] = []
+    for _ in range(2):
+        pipelines.dataset_pushed()
+    bring_home(replace(home, say=told.append))
+    assert "has more than 1 executions" in told[0]
 
 
 def test_a_job_that_failed_is_told_and_decides_nothing(home: Home, pipelines: Pipelines) -> None:

@@ -15,6 +15,7 @@ from tests.dataset_support import real_dataset
 from tests.sagemaker_tree import make_tree
 from tests.train_support import RECIPE
 
+from binsight.counting.bundle import DEFAULT_FOLDER
 from binsight.dataset.manifest import Dataset
 from binsight.engines.container.learned import learned_datasets
 from binsight.engines.container.opt_ml import OptMl
@@ -117,6 +118,20 @@ def test_an_older_bundle_is_helped_by_what_its_run_still_knows(
     place = send_parent(D, a_run(tmp_path / "run", dataset.digest), bundle, known, {}, say=print)
     lineage = json.loads(open_store(place).read("bundle.json"))["lineage"]
     assert lineage["learned_from"] == []
+
+
+def test_an_older_bundles_teachers_are_not_forgotten(cloud: Cloud, dataset: Dataset, tmp_path: Path) -> None:
+    """Its run names the shipped bundle, of whose first weights nobody knows what they have seen."""
+    bundle = champion(tmp_path / "bundle", dataset_sha256=dataset.digest, first_weights="run:ab")
+    known = Learned(hashes=(dataset.digest,), folders=(str(dataset.folder),))
+    run = a_run(tmp_path / "run", dataset.digest)
+    text = (run / "recipe.toml").read_text()
+    assert "[training]\n" in text
+    (run / "recipe.toml").write_text(
+        text.replace("[training]\n", f'[training]\nteachers = ["{DEFAULT_FOLDER}"]\n', 1)
+    )
+    with pytest.raises(BadInput, match=r"a dataset that nobody knows, so that no challenger .*; begin afresh"):
+        send_parent(D, run, bundle, known, {}, say=print)
 
 
 def test_afresh_there_is_no_parent(cloud: Cloud, tmp_path: Path) -> None:

@@ -17,14 +17,27 @@ from tests.pipeline_interpreter import Failed, Interpreter
 from tests.sagemaker_tree import ENTRY, HYPERPARAMETERS, environment, make_tree, run_train
 
 from binsight.counting.bundle import DEFAULT_FOLDER, Bundle
+from binsight.engines.container.opt_ml import OptMl
+from binsight.engines.container.training import Asked, export_of, threads_of
 from binsight.engines.contract import EVALUATION, EVALUATION_FILE, FROZEN_FILE, LEARNED, LEARNED_FILE
 from binsight.engines.sagemaker import pipeline
 from binsight.engines.sagemaker.parents import KEPT
-from binsight.engines.sagemaker.pipeline import EVALUATED, HERE, PLACES, PROMOTE, TRAIN, begun_with, definition
+from binsight.engines.sagemaker.pipeline import (
+    EVALUATED,
+    HERE,
+    PLACES,
+    PROMOTE,
+    TRAIN,
+    begun_with,
+    definition,
+    set_by,
+)
 from binsight.engines.sagemaker.pipeline_check import check_pipeline, pipeline_faults
+from binsight.engines.sagemaker.pipeline_settings import said_by
 from binsight.errors import BadInput
 from binsight.lifecycle.promotion_set import PromotionSet
 from binsight.lifecycle.steps import GIVEN, STEPS, makers
+from binsight.lifecycle.terms import Terms
 
 BUCKET = "warehouse/binsight"
 RECIPE, CHAMPION = f"s3://{BUCKET}/recipes/one", f"s3://{BUCKET}/models/first/model.tar.gz"
@@ -61,6 +74,40 @@ def test_a_step_that_needs_something_new_is_not_passed_over(monkeypatch: pytest.
     monkeypatch.setattr(pipeline, "begun_with", lambda place: begun_with(place, changed))
     with pytest.raises(AssertionError, match="weather"):
         compiled()
+
+
+def test_a_setting_of_training_that_is_new_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As what the terms say of the export was once, so that the pipeline exported as it pleased."""
+    assert set_by(TRAIN) == ("threads", "export")
+    changed = tuple(
+        replace(step, parameters=(*step.parameters, "luck")) if step.name == "export" else step for step in STEPS
+    )
+    monkeypatch.setattr(pipeline, "set_by", lambda place: set_by(place, changed))
+    with pytest.raises(KeyError, match="luck"):
+        compiled()
+
+
+def terms(**export: Any) -> Terms:
+    data = {"base": "base", "promotion": "promotion"}
+    return Terms.model_validate({"data": data, "train": {"recipe": "recipe.toml", "threads": 2}, "export": export})
+
+
+def test_what_the_terms_say_of_the_export_reaches_the_job_that_exports(s3: Path, tmp_path: Path) -> None:
+    run = execution(s3, tmp_path, pretended("promote"), [])
+    run.run(**said_by(terms(name="1e5", weights="int8", size=64)))
+    given = OptMl(tmp_path / "jobs" / "Train").hyperparameters()
+    assert threads_of(given) == 2
+    assert export_of(given) == Asked(name="1e5", weights="int8", size=64)
+    assert given == {}, "all else is the recipe's"
+
+
+def test_an_execution_that_says_nothing_of_it_leaves_it_to_the_container(s3: Path, tmp_path: Path) -> None:
+    """Such as one that a dataset starts."""
+    run = execution(s3, tmp_path, pretended("promote"), [])
+    run.run()
+    given = OptMl(tmp_path / "jobs" / "Train").hyperparameters()
+    assert threads_of(given) is None
+    assert export_of(given) == Asked(name=None, weights="fp32", size=None) and given == {}
 
 
 def test_the_compiled_pipeline_holds_together() -> None:
@@ -278,8 +325,11 @@ def test_real_containers_keep_a_champion_that_is_better(abid: Path, s3: Path, tm
     promoted: list[Any] = []
     run = execution(s3, tmp_path, real, promoted)
     with pytest.raises(Failed, match="the champion stays: ") as failed:
-        run.run()
+        run.run(**said_by(terms(name="small", weights="fp16", size=64)))
     assert run.ran == ["Train", "Evaluate", "Register", "NotPromoted"] and not promoted, failed.value
+    spec = Bundle.open(tmp_path / "jobs" / "Train" / "model").spec
+    assert (spec.name, spec.preprocessing.size) == ("small", 64)
+    assert spec.figures["stored"]["weights"] == "fp16"
     looks = list((s3 / BUCKET / "looks").rglob("*.json"))
     found = json.loads(next((s3 / BUCKET / "runs" / "evaluations").rglob(EVALUATION_FILE)).read_text())
     assert found["decision"]["word"] == "keep", found["decision"]["reason"]

@@ -97,7 +97,7 @@ REFUSED = {
     "HeadBucket": "s3:ListBucket",
     "CreateRole": "iam:CreateRole",
     "PutRolePolicy": "iam:PutRolePolicy",
-    "HeadObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject, or, if there is no such object, s3:ListBucket on the bucket",
     "PutObject": "s3:PutObject",
     "CreateModel": "sagemaker:CreateModel",
     "CreateEndpointConfig": "sagemaker:CreateEndpointConfig",

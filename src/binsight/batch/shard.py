@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -54,7 +55,8 @@ def found(out: Output, task: Task) -> Done | None:
 def count_shard(places: Places, task: Task, counter: Counter) -> Done:
     """Count a shard and write its part, unless that is there meanwhile.
 
-    Raises `StorageFailure` or `MissingStore` where a store fails, however often it is asked: then nothing is written.
+    Raises `StorageFailure` or `MissingStore` where a store fails, however often it is asked, or refuses everything: then
+    nothing is written.
     """
     out = places.open_out()
     if (done := found(out, task)) is not None:
@@ -86,6 +88,7 @@ class _Reader:
         self._places = places
         self._photos: Photos = places.open_photos()
         self.any_read = False
+        self._only_refused = True
 
     def ahead(self, photos: Iterable[Listed]) -> Iterator[tuple[str, Callable[[], bytes]]]:
         """Every photo's full name, and what waits for its bytes."""
@@ -104,7 +107,8 @@ class _Reader:
             data = self._photos.read(photo)
         except MissingStore as error:
             raise _Ends(error) from None
-        except _ROWS:
+        except _ROWS as error:
+            self._only_refused &= isinstance(error, AccessRefused)
             raise
         except BinsightError as error:
             raise _Ends(error) from None
@@ -112,6 +116,14 @@ class _Reader:
         return data
 
     def check_place(self) -> None:
-        """Where no photo of a shard could be read, it is the place that is gone or shut, unless it still lists photos."""
-        if next(iter(self._photos.list()), None) is None:
+        """Where no photo of a shard could be read, it is the place that is gone or shut, unless it still lists photos.
+
+        Raises the refusal where they were all refused and the place's first photo is, too: it is the place that refuses
+        then, and rows of that would stay once the permission is given.
+        """
+        first = next(iter(self._photos.list()), None)
+        if first is None:
             raise StorageFailure(f"{self._places.photos} holds no photo any more; is it still mounted?")
+        if self._only_refused:
+            with suppress(BadInput, ChangedMeanwhile, MissingObject):
+                self._photos.read(first)

@@ -179,6 +179,13 @@ def default_bundle() -> Path:
     return settings().model or DEFAULT_FOLDER
 
 
+def is_shipped(lineage: Mapping[str, Any]) -> bool:
+    """Whether a bundle with this lineage has the weights of the one inside the package, which says less of its training
+    than bundles do now, and cannot be exported again."""
+    shipped = json.loads((DEFAULT_FOLDER / SPEC_NAME).read_text(encoding="utf-8"))["lineage"]
+    return bool(lineage.get("weights_sha256") == shipped["weights_sha256"])
+
+
 def seen_by(lineage: Mapping[str, Any]) -> list[str]:
     """The hashes of the datasets that a bundle's weights have seen, `UNKNOWN` among them where one is not known."""
     began_with_run = str(lineage.get("first_weights", "")).startswith("run:")

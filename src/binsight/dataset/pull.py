@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from binsight.dataset.manifest import Dataset
-from binsight.errors import BadDataset, StorageFailure
+from binsight.errors import BadDataset, BinsightError, StorageFailure
 from binsight.storage.files import make_folder
 from binsight.storage.objects import open_store
 
@@ -31,6 +31,8 @@ def pull_dataset(url: str, folder: Path, *, sha256: str, region: str | None = No
                 with ThreadPoolExecutor(_DOWNLOADS) as pool:
                     list(pool.map(copy, [one.name for one in store.list()]))
                 (Path(part) / "dataset").replace(folder)
+            except BinsightError:  # the store's, which says itself what failed
+                raise
             except OSError as error:
                 raise StorageFailure(f"{folder} cannot be written ({error.strerror}); free space") from None
     dataset = Dataset.open(folder)

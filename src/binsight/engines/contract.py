@@ -29,8 +29,11 @@ JSON_DECISION, JSON_REASON = "decision.word", "decision.reason"
 EVALUATION, EVALUATION_FILE = "evaluation", "evaluation.json"
 """The output of the evaluation, and the file in it that a pipeline reads."""
 
-EXPORT_WEIGHTS, EXPORT_SIZE = "export.weights", "export.size"
-"""Hyperparameters that are no field of a recipe: how the bundle is exported (`binsight export --weights --size`)."""
+EXPORT_NAME, EXPORT_WEIGHTS, EXPORT_SIZE = "export.name", "export.weights", "export.size"
+"""Hyperparameters that are no field of a recipe: how the bundle is exported (`binsight export --name --weights --size`)."""
+
+THREADS = "threads"
+"""Another: with how many threads it is trained; as many as the machine has cores where it is not given."""
 
 METRICS = (
     "train_loss",

@@ -8,7 +8,7 @@ from uuid import uuid4
 from binsight.audit.standing import standing_of
 from binsight.counting.cores import available_cores
 from binsight.counting.registry import Registry
-from binsight.errors import MissingObject
+from binsight.errors import BadInput, MissingObject
 from binsight.lifecycle.artifacts import identity, key_of
 from binsight.lifecycle.counted import counted_bins, number_of_counts
 from binsight.lifecycle.due import Facts, Verdict, is_due
@@ -107,6 +107,7 @@ def begin(
     if terms.train.begin == "champion":
         parent = find_run(registry.fetch(champion.version), [*terms.train.runs, work])
         seen = learned(parent)
+    _check_known(terms, parent)
     known = (*seen.folders, *(str(folder.resolve()) for folder in terms.train.learned))
     seen = Learned(hashes=seen.hashes, folders=tuple(dict.fromkeys(known)))
     plan = Plan(
@@ -123,6 +124,24 @@ def begin(
         threads=terms.train.threads or available_cores(),
     )
     return Beginning(plan=plan, recipe=recipe_text, sentence="")
+
+
+def _check_known(terms: Terms, parent: Path | None) -> None:
+    """Raises `BadInput` where the challenger would learn from weights or teachers of which nobody can say what photos they
+    have seen: it could not be compared, which is better said before it is trained."""
+    from binsight.model.learned import not_known
+
+    recipe = load_recipe(terms.train.recipe, ["data.dataset=", *terms.train.overrides])
+    if parent is not None:
+        model = recipe.model.model_copy(update={"weights": f"run:{parent}"})
+        recipe = recipe.model_copy(update={"model": model})
+    if unknown := not_known(recipe):
+        which = "begin afresh: train.begin=fresh" if parent in unknown else "leave it out of the recipe"
+        raise BadInput(
+            f"nobody knows all photos that {unknown[0]} has learned from (as of the counter that ships with Binsight), so "
+            "that no challenger that learns from it could be compared: whether it has seen the photos that judge could not "
+            f"be checked; {which}"
+        )
 
 
 def terms_digest(terms: Terms, recipe_text: str) -> str:

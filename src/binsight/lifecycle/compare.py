@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from binsight import __version__
-from binsight.counting.bundle import CERTIFICATE_NAME, SPEC_NAME, UNKNOWN, Bundle
+from binsight.counting.bundle import CERTIFICATE_NAME, SPEC_NAME, UNKNOWN, Bundle, is_shipped
 from binsight.counting.counter import Counter
 from binsight.dataset.manifest import Dataset
 from binsight.decision.certificate import Certificate, read_certificate
@@ -152,11 +152,18 @@ def _missing(challenger: Bundle, given: Sequence[str], needed: Sequence[str]) ->
         return "its bundle names no dataset; export it again from its run"
     earlier = lineage.get("learned_from")
     if earlier is None and str(lineage.get("first_weights", "")).startswith("run:") and not needed:
-        return (
-            "its bundle does not say what the run that it began with was trained on; export it again from its run"
-        )
+        unknown = "its bundle does not say what the run that it began with was trained on"
+        if is_shipped(lineage):
+            return (
+                f"{unknown}, and nobody knows any more: it is the counter that ships with Binsight; compare one that you "
+                "trained, or promote it without a comparison: binsight models promote"
+            )
+        return f"{unknown}; export it again from its run"
     if UNKNOWN in (earlier or ()):
-        return "it began with weights, or has teachers, whose dataset was not known when it was exported"
+        return (
+            "it began with weights, or has teachers, whose dataset was not known when it was exported (as those of the "
+            "counter that ships with Binsight); train one without them"
+        )
     for digest in dict.fromkeys((own, *(earlier or ()), *needed)):
         if digest not in given:
             what = "it was trained on" if digest == own else "what it began with, or a teacher, was trained on"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from binsight.counting.bundle import SPEC_NAME, UNKNOWN, seen_by
-from binsight.model.recipe import load_recipe
+from binsight.model.recipe import Recipe, load_recipe
 from binsight.model.run import RECIPE_NAME, Run
 
 
@@ -14,11 +14,20 @@ def learned_from(run: Run) -> list[str]:
     return sorted(_earlier(Run.open(run.folder), seen=set()))
 
 
+def not_known(recipe: Recipe) -> list[Path]:
+    """The first weights and teachers of a recipe of which nobody can say what they have learned from."""
+    return [folder for folder in _sources(recipe) if UNKNOWN in _datasets(folder, {folder.resolve()})]
+
+
+def _sources(recipe: Recipe) -> list[Path]:
+    """Runs and bundles that a run by this recipe learns from."""
+    source, _, where = recipe.model.weights.partition(":")
+    return [*([Path(where)] if source == "run" else []), *recipe.training.teachers]
+
+
 def _earlier(run: Run, seen: set[Path]) -> set[str]:
-    source, _, where = run.recipe.model.weights.partition(":")
-    folders = [*([Path(where)] if source == "run" else []), *run.recipe.training.teachers]
     found: set[str] = set()
-    for folder in folders:
+    for folder in _sources(run.recipe):
         if folder.resolve() not in seen:
             seen.add(folder.resolve())
             found |= _datasets(folder, seen)

@@ -28,7 +28,8 @@ from obstore.store import LocalStore, S3Store
 
 from binsight.errors import BadInput, BinsightError, ChangedMeanwhile, MissingStore, StorageFailure
 from binsight.settings import settings
-from binsight.storage.failures import broke_off, explained
+from binsight.storage.failures import Asked, broke_off, explained
+from binsight.storage.refusals import DELETE, GET, LIST, PUT
 
 _PAGE = 1000  # names a listing request, S3's own largest page
 _PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 0)  # after each whole read that broke off or does not match its checksum
@@ -60,14 +61,15 @@ class Objects:
 
     Names are relative to the URL, with `/` between their parts. Every method raises `MissingStore` where the
     bucket or folder is not there, `MissingObject` where the object is not, `AccessRefused` where the store does
-    not allow it, and `StorageFailure` where credentials are refused, the store cannot be reached, or it still
-    fails after all retries.
+    not allow it, with the permission that is missing, and `StorageFailure` where credentials are refused, the
+    store cannot be reached, or it still fails after all retries.
     """
 
-    def __init__(self, url: str, store: S3Store | LocalStore, endpoint: str) -> None:
+    def __init__(self, url: str, store: S3Store | LocalStore, endpoint: str, *, anonymous: bool = False) -> None:
         self.url = url
         self._store = store
         self._endpoint = endpoint
+        self._anonymous = anonymous
         # Encrypted buckets give tags that look like an MD5 and are none: found out at the first object.
         self._etag_is_md5 = True
 
@@ -93,7 +95,7 @@ class Objects:
                 self._check_size(name, meta["size"], max_bytes)
                 data = result.bytes().to_bytes()
             except _FAILURES as error:
-                failure = self._explained(error, name)
+                failure = self._explained(error, name, GET)
                 if not broke_off(error):
                     raise failure from None
             else:
@@ -113,7 +115,7 @@ class Objects:
                 self._check_size(name, meta["size"], max_bytes)
                 data = (await result.bytes_async()).to_bytes()
             except _FAILURES as error:
-                failure = self._explained(error, name)
+                failure = self._explained(error, name, GET)
                 if not broke_off(error):
                     raise failure from None
             else:
@@ -128,7 +130,7 @@ class Objects:
         try:
             obstore.put(self._store, name, data)
         except _FAILURES as error:
-            raise self._explained(error, name) from None
+            raise self._explained(error, name, PUT) from None
 
     def add(self, name: str, data: bytes) -> bool:
         """Write bytes where there is no object of that name yet: of several who do so at once, one is told True."""
@@ -137,7 +139,7 @@ class Objects:
         except AlreadyExistsError:
             return False
         except _FAILURES as error:
-            raise self._explained(error, name) from None
+            raise self._explained(error, name, PUT) from None
         return True
 
     def remove(self, names: Sequence[str]) -> None:
@@ -147,7 +149,7 @@ class Objects:
         except FileNotFoundError:  # a folder's; somebody else deleted it meanwhile
             return
         except _FAILURES as error:
-            raise self._explained(error, "") from None
+            raise self._explained(error, names[0] if len(names) == 1 else "", DELETE) from None
 
     def _check_size(self, name: str, size: int, max_bytes: int | None) -> None:
         if max_bytes is not None and size > max_bytes:
@@ -185,8 +187,11 @@ class Objects:
     def _full(self, name: str) -> str:
         return f"{self.url.rstrip('/')}/{name}" if name else self.url
 
-    def _explained(self, error: Exception, name: str) -> BinsightError:
-        return explained(error, what=self._full(name), url=self.url, endpoint=self._endpoint)
+    def _explained(self, error: Exception, name: str, needs: str) -> BinsightError:
+        asked = Asked(
+            what=self._full(name), url=self.url, endpoint=self._endpoint, needs=needs, anonymous=self._anonymous
+        )
+        return explained(error, asked)
 
 
 class Listing:
@@ -201,7 +206,7 @@ class Listing:
             for page in self._pages():
                 yield from _infos(page)
         except _FAILURES as error:
-            raise self._objects._explained(error, self._prefix) from None
+            raise self._objects._explained(error, self._prefix, LIST) from None
 
     async def __aiter__(self) -> AsyncIterator[ObjectInfo]:
         try:
@@ -209,7 +214,7 @@ class Listing:
                 for info in _infos(page):
                     yield info
         except _FAILURES as error:
-            raise self._objects._explained(error, self._prefix) from None
+            raise self._objects._explained(error, self._prefix, LIST) from None
 
     def _pages(self) -> Any:
         return obstore.list(self._objects._store, self._prefix or None, chunk_size=_PAGE)
@@ -261,7 +266,7 @@ def open_store(
         retry_config=_RETRY,
         **config,
     )
-    return Objects(url, store, endpoint or "Amazon S3")
+    return Objects(url, store, endpoint or "Amazon S3", anonymous=anonymous)
 
 
 def _open_folder(url: str, folder: Path, create: bool) -> Objects:

@@ -6,14 +6,18 @@ input/config, input/data ─▶ recipe ─▶ checkpoints/run-… (goes on there
 ```
 """
 
+import json
+import re
 import shutil
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from binsight.engines.container.opt_ml import OptMl
 from binsight.engines.contract import (
     DATASET,
+    EXPORT_NAME,
     EXPORT_SIZE,
     EXPORT_WEIGHTS,
     LEARNED,
@@ -21,6 +25,7 @@ from binsight.engines.contract import (
     METRICS,
     PARENT,
     RECIPE,
+    THREADS,
     metric_line,
 )
 from binsight.errors import BadInput, MissingObject
@@ -33,6 +38,20 @@ KEPT = ("metrics.csv", "metrics.svg", "health.json", "recipe.toml", "environment
 """What of the run goes into output/data: enough to explain it, and to begin another run from its weights."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """How the bundle is exported; called as the recipe is where it has no name of its own."""
+
+    name: str | None
+    weights: Literal["fp32", "fp16", "int8"]
+    size: int | None
+
+    @property
+    def key(self) -> str:
+        """Tells bundles of one run apart: trials of a tuning job may differ in this alone."""
+        return sha256(json.dumps(asdict(self)).encode()).hexdigest()[:12]
+
+
 def train(tree: OptMl) -> None:
     """Train, export, and lay out what SageMaker takes away. Raises `Stopped` on SIGTERM with the checkpoint written."""
     tree.channel(DATASET)  # said before anything that takes long to load
@@ -41,17 +60,16 @@ def train(tree: OptMl) -> None:
     from binsight.model.train import train as train_model
 
     given = tree.hyperparameters()
-    weights, size = given.pop(EXPORT_WEIGHTS, "fp32"), given.pop(EXPORT_SIZE, None)
-    _check_export(weights, size)
+    threads, asked = threads_of(given), export_of(given)
     recipe = recipe_of(tree, given)
     tree.checkpoints.mkdir(parents=True, exist_ok=True)
     # Trials of a tuning job may be given one place for their checkpoints.
     key = sha256(dump_recipe(recipe).encode()).hexdigest()[:12]
-    run = train_model(recipe, tree.checkpoints / f"run-{key}", say=_say, after_epoch=_tell)
+    run = train_model(recipe, tree.checkpoints / f"run-{key}", say=_say, after_epoch=_tell, threads=threads)
     _take_away(run.folder, tree.output_data)
-    bundle = tree.checkpoints / f"bundle-{key}"
+    bundle = tree.checkpoints / f"bundle-{key}-{asked.key}"
     if not bundle.exists():
-        export(run, bundle, name=recipe.name, weights=weights, size=size)
+        export(run, bundle, name=asked.name or recipe.name, weights=asked.weights, size=asked.size)
     _lay_out(bundle, tree.model)
     from binsight.engines.container.report import measured, training_page
 
@@ -97,9 +115,14 @@ def _has_weights(parent: Path) -> bool:
     return False
 
 
-def _check_export(weights: Any, size: Any) -> None:
-    """Before hours of training, not after."""
-    if weights not in ("fp32", "fp16", "int8"):
+def export_of(given: dict[str, Any]) -> Asked:
+    """How to export, taken out of the hyperparameters. Raises `BadInput`: before hours of training, not after."""
+    name, weights, size = (given.pop(one, None) for one in (EXPORT_NAME, EXPORT_WEIGHTS, EXPORT_SIZE))
+    if name is not None and not (isinstance(name, str) and re.fullmatch(r"[\w.\-]+", name)):
+        raise BadInput(
+            f"{EXPORT_NAME} must be a text of letters, digits, _, . and -, but is {name!r}; change the hyperparameter"
+        )
+    if weights not in (None, "fp32", "fp16", "int8"):
         raise BadInput(
             f"{EXPORT_WEIGHTS} must be fp32, fp16 or int8, but is {weights!r}; change the hyperparameter"
         )
@@ -107,6 +130,15 @@ def _check_export(weights: Any, size: Any) -> None:
         raise BadInput(
             f"{EXPORT_SIZE} must be a whole number from 16 on, but is {size!r}; change the hyperparameter"
         )
+    return Asked(name=name, weights=weights or "fp32", size=size)
+
+
+def threads_of(given: dict[str, Any]) -> int | None:
+    """How many threads compute, taken out of the hyperparameters. Raises `BadInput`."""
+    threads = given.pop(THREADS, None)
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise BadInput(f"{THREADS} must be a whole number from 1 on, but is {threads!r}; change the hyperparameter")
+    return threads
 
 
 def _take_away(run: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from binsight.engines.sagemaker.calls import Call
 from binsight.engines.sagemaker.deployment import Deployment
 from binsight.errors import AccessRefused, BadInput, BinsightError, MissingExtra, MissingStore, StorageFailure
+from binsight.storage.refusals import GET_OR_LIST
 
 _MISSING_CODES = frozenset(
     {
@@ -30,7 +31,7 @@ _PASSING = frozenset(
 )
 _PERMISSIONS: Mapping[str, str] = {
     "s3 HeadBucket": "s3:ListBucket",
-    "s3 HeadObject": "s3:GetObject",
+    "s3 HeadObject": GET_OR_LIST,
     "s3 GetBucketNotificationConfiguration": "s3:GetBucketNotification",
     "s3 PutBucketNotificationConfiguration": "s3:PutBucketNotification",
     "lambda Invoke": "lambda:InvokeFunction",

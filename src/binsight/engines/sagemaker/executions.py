@@ -1,7 +1,7 @@
 """Executions of the pipeline as AWS tells of them: what was asked, how far it is, what its jobs made."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -14,8 +14,12 @@ from binsight.errors import MissingObject
 
 UNDER_WAY = ("Executing", "Stopping")
 _OURS = re.compile(r"retrain-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-MOST = 100
-"""So many executions are looked at, the newest: one call's worth."""
+PAGE = 100
+"""What one call tells of at most."""
+PAGES = 20
+"""So many pages of executions are looked at, the newest: 2,000 executions, which is one a day for five years."""
+
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,22 +56,39 @@ def display_name(plan_id: str) -> str:
     return f"retrain-{plan_id}"
 
 
-def executions(d: Deployment, aws: Aws) -> list[Execution]:
-    """The newest first. Raises `MissingObject` where there is no pipeline."""
-    asked = {"PipelineName": d.name, "SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": MOST}
-    try:
-        answer = aws.ask(Call(service="sagemaker", operation="ListPipelineExecutions", arguments=asked))
-    except NotThere:
-        raise MissingObject(f"there is no pipeline {d.name}; make it first: binsight deploy sagemaker") from None
-    return [
-        Execution(
-            arn=one["PipelineExecutionArn"],
-            status=one["PipelineExecutionStatus"],
-            begun_at=one.get("StartTime") or datetime.now(UTC),
-            display=one.get("PipelineExecutionDisplayName", ""),
-        )
-        for one in answer["PipelineExecutionSummaries"]
-    ]
+def executions(d: Deployment, aws: Aws, *, tell: Tell = lambda _: None) -> list[Execution]:
+    """The newest first, page by page to the last one or the bound, of which `tell` then gets a sentence.
+
+    No page ends the search for what is not home yet: an execution that took long may have ended after newer ones had come
+    home. Raises `MissingObject` where there is no pipeline.
+    """
+    asked = {"PipelineName": d.name, "SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": PAGE}
+    found: list[Execution] = []
+    for _ in range(PAGES):
+        try:
+            answer = aws.ask(Call(service="sagemaker", operation="ListPipelineExecutions", arguments=asked))
+        except NotThere:
+            raise MissingObject(
+                f"there is no pipeline {d.name}; make it first: binsight deploy sagemaker"
+            ) from None
+        found += map(_execution, answer["PipelineExecutionSummaries"])
+        if not answer.get("NextToken"):
+            return found
+        asked = {**asked, "NextToken": answer["NextToken"]}
+    tell(
+        f"the pipeline {d.name} has more than {len(found):,} executions: those that began before "
+        f"{found[-1].begun_at:%Y-%m-%d %H:%M} are not looked at"
+    )
+    return found
+
+
+def _execution(one: Mapping[str, Any]) -> Execution:
+    return Execution(
+        arn=one["PipelineExecutionArn"],
+        status=one["PipelineExecutionStatus"],
+        begun_at=one.get("StartTime") or datetime.now(UTC),
+        display=one.get("PipelineExecutionDisplayName", ""),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +118,7 @@ def steps_of(arn: str, aws: Aws) -> Steps:
     """How far an execution is."""
     named = {"PipelineExecutionArn": arn}
     found = aws.ask(Call(service="sagemaker", operation="DescribePipelineExecution", arguments=named))
-    asked = named | {"SortOrder": "Ascending", "MaxResults": MOST}
+    asked = named | {"SortOrder": "Ascending", "MaxResults": PAGE}
     steps = aws.ask(Call(service="sagemaker", operation="ListPipelineExecutionSteps", arguments=asked))
     return Steps(
         status=found["PipelineExecutionStatus"],
@@ -108,7 +129,7 @@ def steps_of(arn: str, aws: Aws) -> Steps:
 
 def given_to(arn: str, aws: Aws) -> dict[str, str]:
     """The parameters that an execution was started with."""
-    asked = {"PipelineExecutionArn": arn, "MaxResults": MOST}
+    asked = {"PipelineExecutionArn": arn, "MaxResults": PAGE}
     answer = aws.ask(Call(service="sagemaker", operation="ListPipelineParametersForExecution", arguments=asked))
     return {one["Name"]: one["Value"] for one in answer["PipelineParameters"]}
 

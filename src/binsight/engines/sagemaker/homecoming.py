@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -71,12 +71,13 @@ def bring_home(home: Home) -> dict[str, Ended]:
     retraining's id. Raises as `Aws.ask`, the object store and the ledger do; what was brought stays."""
     promotions = Promotions(home.ledger)
     take_looks(home.d, promotions, by=home.by)
-    found = executions(home.d, home.aws)
+    found = executions(home.d, home.aws, tell=home.say)
+    given = cache(lambda arn: given_to(arn, home.aws))
     ended: dict[str, Ended] = {}
     for place in range(len(found) - 1, -1, -1):
         one = found[place]
         if one.is_over and not _is_home(home, one):
-            ended[one.retraining] = _Coming(home=home, one=one, later=found[:place]).bring()
+            ended[one.retraining] = _Coming(home=home, one=one, later=found[:place], given_to=given).bring()
             home.say(f"the pipeline of {one.begun_at:%Y-%m-%d %H:%M} has ended: {ended[one.retraining].sentence}")
     return ended
 
@@ -88,15 +89,16 @@ def _is_home(home: Home, one: Execution) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class _Coming:
-    """One execution on its way home; `later` are those that began after it."""
+    """One execution on its way home; `later` are those that began after it, and `given_to` says what any was given."""
 
     home: Home
     one: Execution
     later: list[Execution]
+    given_to: Callable[[str], dict[str, str]]
 
     @cached_property
     def given(self) -> dict[str, str]:
-        return given_to(self.one.arn, self.home.aws)
+        return self.given_to(self.one.arn)
 
     @cached_property
     def steps(self) -> Steps:
@@ -216,7 +218,7 @@ class _Coming:
         return settled_model(self.home.d, self.home.aws, self.home.pace)
 
     def _was_compared_with_later(self) -> bool:
-        return any(given_to(one.arn, self.home.aws).get("Champion") == self.model for one in self.later)
+        return any(self.given_to(one.arn).get("Champion") == self.model for one in self.later)
 
     def _not_taken(self) -> dict[str, Any]:
         """A better challenger that is not in use: alarms took it back, or the function would not put it there."""

@@ -12,9 +12,9 @@ MOST_OF_A_TUNING_NAME = 32
 
 
 def training_arguments(
-    d: Deployment, channels: Mapping[str, Any], *, output: Any, checkpoints: Any, hyperparameters: Mapping[str, str]
+    d: Deployment, channels: Mapping[str, Any], *, output: Any, checkpoints: Any, hyperparameters: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All of a training job but its name. Addresses may be a pipeline's references."""
+    """All of a training job but its name. Addresses and hyperparameters may be a pipeline's references."""
     training = _training(d)
     seconds = round(training.max_hours * 3600)
     stopping = {"MaxRuntimeInSeconds": seconds}

@@ -22,7 +22,7 @@ from binsight.dataset.push import push_dataset
 from binsight.engines.contract import LEARNED, LEARNED_FILE
 from binsight.engines.sagemaker.deployment import Deployment
 from binsight.engines.sagemaker.pipeline import NO_PARENT
-from binsight.errors import BadInput, MissingObject
+from binsight.errors import BadInput, BinsightError, MissingObject
 from binsight.lifecycle.parents import RECIPE, WEIGHTS, FindRun, Learned, champions_run
 from binsight.lifecycle.runner import Say
 from binsight.storage.files import folder_written_whole
@@ -65,9 +65,9 @@ def _run_of_job(d: Deployment, job: str, champion: Bundle, work: Path) -> Path |
             files = {name: _member(tar, name) for name in KEPT}
     except (MissingObject, KeyError):
         return None
+    except BinsightError:  # the bucket's, which says itself what failed
+        raise
     except (tarfile.TarError, EOFError, OSError) as error:
-        if isinstance(error, BadInput):
-            raise
         raise BadInput(f"{job}{REPORT} is damaged ({error}); begin afresh: train.begin=fresh") from None
     if sha256(files[WEIGHTS]).hexdigest() != champion.spec.lineage.get("weights_sha256"):
         return None
@@ -103,9 +103,7 @@ def send_parent(
         return d.s3(*NO_PARENT)
     spec = json.loads((champion / SPEC_NAME).read_text(encoding="utf-8"))
     lineage = spec["lineage"]
-    # Bundles of before do not say what their first weights have seen; their runs, where they are here, do.
-    seen = [one for one in seen_by(lineage) if "learned_from" in lineage or one != UNKNOWN]
-    seen = list(dict.fromkeys([*seen, *learned.hashes]))
+    seen = list(dict.fromkeys([*_seen(lineage, run), *learned.hashes]))
     lineage["learned_from"] = [one for one in seen if one != lineage.get("dataset_sha256")]
     places = _places(d, seen, learned, known, say)
     listed = json.dumps({"datasets": [{"sha256": one, "place": place} for one, place in places.items()]}).encode()
@@ -126,8 +124,25 @@ def send_parent(
     return place
 
 
+def _seen(lineage: dict[str, Any], run: Path) -> list[str]:
+    """The datasets that the champion's weights have seen. A bundle of before does not say all; its run, which is here, may:
+    what its first weights and teachers have seen, `UNKNOWN` among it where that is not known either."""
+    if "learned_from" in lineage or (run / SPEC_NAME).is_file():
+        return seen_by(lineage)
+    from binsight.model.learned import learned_from
+    from binsight.model.run import Run
+
+    return [str(lineage.get("dataset_sha256") or UNKNOWN), *learned_from(Run.open(run))]
+
+
 def _places(d: Deployment, seen: list[str], learned: Learned, known: Places, say: Say) -> dict[str, str]:
     """Where each dataset lies in the bucket; those that are here are put there."""
+    if UNKNOWN in seen:
+        raise BadInput(
+            "the champion has learned from a dataset that nobody knows, so that no challenger that begins with its weights "
+            "could be compared: whether it has seen the photos that judge could not be checked; begin afresh: "
+            "train.begin=fresh"
+        )
     places: dict[str, str] = {}
     for folder in map(Path, learned.folders):
         digest = Dataset.open(folder).digest
@@ -143,11 +158,10 @@ def _places(d: Deployment, seen: list[str], learned: Learned, known: Places, say
             if place and _lies(d, place, digest)
         ]
         if not found:
-            which = "a dataset that nobody knows" if digest == UNKNOWN else f"the dataset {digest[:12]}…"
             raise BadInput(
-                f"the champion has learned from {which}, which is neither here nor below {d.s3()}, so that no challenger "
-                "that begins with its weights could be compared; name its folder with train.learned, or begin afresh: "
-                "train.begin=fresh"
+                f"the champion has learned from the dataset {digest[:12]}…, which is neither here nor below {d.s3()}, so "
+                "that no challenger that begins with its weights could be compared; name its folder with train.learned, or "
+                "begin afresh: train.begin=fresh"
             )
         places[digest] = found[0]
     return places

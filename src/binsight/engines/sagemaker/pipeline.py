@@ -25,6 +25,7 @@ from binsight.engines.contract import (
 from binsight.engines.sagemaker.calls import Call, Piece, tags
 from binsight.engines.sagemaker.deployment import Deployment
 from binsight.engines.sagemaker.jobs import training_arguments
+from binsight.engines.sagemaker.pipeline_settings import NAMES, NOT_SAID, hyperparameters
 from binsight.lifecycle.steps import OPTIONAL, STEPS, Step
 
 VERSION = "2020-12-01"
@@ -63,6 +64,11 @@ def begun_with(place: str, steps: tuple[Step, ...] = STEPS) -> tuple[str, ...]:
     return tuple(dict.fromkeys(need for step in here for need in step.needs if need not in made))
 
 
+def set_by(place: str, steps: tuple[Step, ...] = STEPS) -> tuple[str, ...]:
+    """The settings that the steps of a place depend on, in their order."""
+    return tuple(dict.fromkeys(name for step in steps if PLACES[step.name] == place for name in step.parameters))
+
+
 def definition(d: Deployment, *, recipe: str, champion: str) -> dict[str, Any]:
     """The pipeline, with the recipe's and the champion's addresses for those who do not name others."""
     assert d.training is not None
@@ -77,7 +83,8 @@ def definition(d: Deployment, *, recipe: str, champion: str) -> dict[str, Any]:
         "Version": VERSION,
         "Metadata": {},
         "Parameters": [
-            {"Name": name, "Type": "String", "DefaultValue": defaults[name]} for name in PARAMETERS.values()
+            {"Name": name, "Type": "String", "DefaultValue": value}
+            for name, value in (defaults | dict.fromkeys(NAMES, NOT_SAID)).items()
         ],
         "Steps": [_train(d), _evaluate(d), _register(d), _promote(d)],
     }
@@ -149,7 +156,7 @@ def _train(d: Deployment) -> dict[str, Any]:
         _addresses(TRAIN),
         output=d.s3("runs"),
         checkpoints=_joined("/", d.s3("runs", "checkpoints"), {"Get": "Execution.PipelineExecutionId"}),
-        hyperparameters={},
+        hyperparameters=hyperparameters(set_by(TRAIN)),
     )
     return {"Name": TRAIN, "Type": "Training", "Arguments": arguments}
 

@@ -29,6 +29,7 @@ from binsight.engines.sagemaker.homecoming import Home, bring_home, fetched_bund
 from binsight.engines.sagemaker.looks import give_looks
 from binsight.engines.sagemaker.parents import run_finder, send_parent
 from binsight.engines.sagemaker.pipeline import HERE, PLACES
+from binsight.engines.sagemaker.pipeline_settings import said_by
 from binsight.errors import BadInput, ChangedMeanwhile, GateFailed
 from binsight.lifecycle.beginning import begin, champion_of, look
 from binsight.lifecycle.plan import RECIPE, Plan, end_plan, folder_id, read_plan, working_in, write_plan
@@ -99,7 +100,7 @@ def retrain_there(
             judges = frozen_set(terms.data.promotion, judging(terms), ledger, by=by)
             _told(ledger, plan, home.pipeline, by)
             sent = _send(terms, d, work, plan, registry, judges, ledger, by=by, say=say)
-            running = _start(d, plan, sent, in_use, aws)
+            running = _start(d, plan, terms, sent, in_use, aws)
         say(f"the pipeline runs: {running}")
         _wait_until_ended(running, home)
         ended = _brought(home, work, plan)
@@ -246,27 +247,26 @@ def _send(
     return Sent(dataset=prepared, promotion=promotion, recipe=place, parent=parent)
 
 
-def _start(d: Deployment, plan: Plan, sent: Sent, champion: str, aws: Aws) -> str:
+def _start(d: Deployment, plan: Plan, terms: Terms, sent: Sent, champion: str, aws: Aws) -> str:
     """Start the pipeline, once for a plan: the same token gives the same execution."""
-    given = {
+    given = said_by(terms) | {
         "Dataset": sent.dataset,
         "Promotion": sent.promotion,
         "Recipe": sent.recipe,
         "Parent": sent.parent,
         "Champion": champion,
     }
-    answer = aws.ask(
-        Call(
-            service="sagemaker",
-            operation="StartPipelineExecution",
-            arguments={
-                "PipelineName": d.name,
-                "PipelineExecutionDisplayName": display_name(plan.id),
-                "PipelineParameters": [{"Name": name, "Value": value} for name, value in given.items()],
-                "ClientRequestToken": plan.id,
-            },
-        )
-    )
+    asked = {
+        "PipelineName": d.name,
+        "PipelineExecutionDisplayName": display_name(plan.id),
+        "PipelineParameters": [{"Name": name, "Value": value} for name, value in given.items()],
+        "ClientRequestToken": plan.id,
+    }
+    try:
+        answer = aws.ask(Call(service="sagemaker", operation="StartPipelineExecution", arguments=asked))
+    except BadInput as error:
+        deploy = "binsight deploy sagemaker"
+        raise BadInput(f"{error}; where another version deployed the pipeline, deploy it again: {deploy}") from None
     return str(answer["PipelineExecutionArn"])
 
 
