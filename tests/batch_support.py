@@ -31,16 +31,17 @@ def rows(out: Path) -> list[dict[str, Any]]:
 
 def running_workers(driver: int) -> list[int]:
     """Processes that count a shard for the cluster that process `driver` started, by the names that Ray gives them."""
+    return processes_below(driver, "ray::_count_on_")
+
+
+def processes_below(driver: int, name: str) -> list[int]:
+    """Processes that descend from another and whose title begins so."""
     parents, titles = dict[int, int](), dict[int, str]()
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError, ValueError):
             titles[int(folder.name)] = (folder / "cmdline").read_text()
             parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-    return [
-        pid
-        for pid, title in titles.items()
-        if title.startswith("ray::_count_on_") and driver in _above(pid, parents)
-    ]
+    return [pid for pid, title in titles.items() if title.startswith(name) and driver in _above(pid, parents)]
 
 
 def _above(pid: int, parents: dict[int, int]) -> set[int]:

@@ -86,7 +86,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; every error of ours ends as one sentence and a non-zero exit."""
     code = _run()
-    if "obstore" in sys.modules:
+    if "obstore" in sys.modules or "ray" in sys.modules:
         _leave(code)
     sys.exit(code)
 
@@ -126,6 +126,7 @@ def _leave(code: int) -> NoReturn:
 
     obstore's threads outlive its last answer by a moment. One that asks for the interpreter while it is being
     taken apart aborts the whole process, work done or not (https://github.com/PyO3/pyo3-async-runtimes/issues/40).
+    And Ray keeps objects of other libraries, some of which then complain.
     """
     atexit._run_exitfuncs()
     with suppress(ValueError, OSError):  # closed already, or nobody reads it any more

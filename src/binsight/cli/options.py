@@ -27,6 +27,7 @@ MODULES = {
     "console": ("argon2", "openpyxl", "matplotlib", "scipy"),
     "batch": ("pyarrow",),
     "ray": ("pyarrow", "ray"),
+    "ray-serve": ("pyarrow", "ray", "aiohttp_cors", "grpc_reflection", "opencensus"),
     "data": ("imagehash", "matplotlib", "pyarrow", "scipy"),
     "train": ("torch", "timm", "lightning_fabric", "onnxscript", "safetensors", "tomli_w", "pyarrow", "matplotlib"),
 }

@@ -53,6 +53,30 @@ if TYPE_CHECKING:
     type=click.Choice(["counting"]),
     help="Leave the console out.",
 )
+@click.option(
+    "--on",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="In this process, or as replicas on a Ray cluster, without the console.",
+)
+@click.option(
+    "--ray-address",
+    envvar="RAY_ADDRESS",
+    help="With --on ray: the cluster, such as auto.  [default: RAY_ADDRESS, else a new local one]",
+)
+@click.option("--min-replicas", type=click.IntRange(1), help="With --on ray: so many at least.  [default: 1]")
+@click.option(
+    "--max-replicas",
+    type=click.IntRange(1),
+    help="With --on ray: so many at most.  [default: as many as the cores of this machine carry]",
+)
+@click.option(
+    "--target-requests",
+    type=click.FloatRange(0, min_open=True),
+    help="With --on ray: requests in a replica, those that wait included, beyond which there are to be more replicas.  "
+    "[default: two a lane]",
+)
 @json_option
 def serve(
     host: str,
@@ -66,6 +90,11 @@ def serve(
     shadow_share: float | None,
     lanes: int | None,
     only: str | None,
+    on: str,
+    ray_address: str | None,
+    min_replicas: int | None,
+    max_replicas: int | None,
+    target_requests: float | None,
     as_json: bool,
 ) -> None:
     """Answer counts over HTTP, and the console: SageMaker's contract, /v1, /v2, and pages for people.
@@ -81,29 +110,46 @@ def serve(
     front of the service decides who may ask.
 
     A line for each request is logged on standard error, with --json as a JSON line.
+
+    --on ray runs the same service in as many processes as there are requests for, --lanes photos at once in each (1 by
+    default), which take the port in turns; their lines are in Ray's own log.
     """
     require_extra("serve", "the counting service")
+    if on == "local" and (min_replicas or max_replicas or target_requests):
+        raise BadInput(
+            "--min-replicas, --max-replicas and --target-requests need --on ray; add it or leave them out"
+        )
     if model and follow:
         raise BadInput("--model and --follow exclude each other; give one of them")
     if (tls_cert is None) != (tls_key is None):
         raise BadInput("a certificate and its key belong together; give both --tls-cert and --tls-key")
+    tls = (tls_cert, tls_key) if tls_cert and tls_key else None
+    shares = {"canary_share": canary_share, "shadow_share": shadow_share}
+    if on == "ray":
+        from binsight.cli.serve_on_ray import serve_replicas
+
+        scaling = {"min_replicas": min_replicas, "max_replicas": max_replicas, "target_requests": target_requests}
+        fields = {"model": model, "follow": follow, "lanes": lanes, **shares, **scaling}
+        given = {name: value for name, value in fields.items() if value is not None}
+        serve_replicas(given, address=ray_address, host=host, port=port, keys=keys, tls=tls, as_json=as_json)
+        return
     from binsight.counting import default_bundle
     from binsight.service.served import Served
 
     loading = None if follow else Served.begin_loading(model or default_bundle())  # while the imports below go on
+    from binsight.service.access import must_ask_for_keys
     from binsight.service.app import make_app
     from binsight.service.logs import log_to_stderr
     from binsight.service.server import serve as serve_app
     from binsight.settings import settings
 
-    demanded = _demands_keys(host, keys)
+    demanded = must_ask_for_keys(host, keys)
     log_to_stderr(as_json=as_json)
-    shares = {"canary_share": canary_share, "shadow_share": shadow_share}
     chosen = settings().model_copy(update={name: share for name, share in shares.items() if share is not None})
     app = make_app(model, follow=follow, num_lanes=lanes, keys=demanded, chosen=chosen, loading=loading)
     if only is None:
         _add_console(app, address=f"{'https' if tls_cert else 'http'}://{host}:{port}")
-    serve_app(app, host=host, port=port, tls=(tls_cert, tls_key) if tls_cert and tls_key else None)
+    serve_app(app, host=host, port=port, tls=tls)
 
 
 def _add_console(app: "FastAPI", *, address: str) -> None:
@@ -115,21 +161,3 @@ def _add_console(app: "FastAPI", *, address: str) -> None:
     from binsight.console import add_console
 
     add_console(app, address=address)
-
-
-def _demands_keys(host: str, keys: bool | None) -> bool:
-    """By the option, else by the setting, else by who can reach the address. Raises `BadInput` where that is unsafe."""
-    from binsight.service.access import demands_keys
-    from binsight.settings import settings
-
-    def has_keys() -> bool:
-        from binsight.storage.ledger import ApiKeys, Ledger
-
-        known = ApiKeys(Ledger.open(settings().ledger))
-        try:
-            return bool(known.not_revoked())
-        finally:
-            known.close()
-
-    access = settings().access if keys is None else ("keys" if keys else "open")
-    return demands_keys(host=host, access=access, has_keys=has_keys)

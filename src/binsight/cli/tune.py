@@ -18,9 +18,27 @@ from binsight.cli.options import json_option, print_json, require_extra
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the report and the runs.  [default: runs/NAME]"
 )
+@click.option(
+    "--on",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="One trial after the other in this process, or several at once by a Ray cluster, one a core.",
+)
+@click.option(
+    "--ray-address",
+    envvar="RAY_ADDRESS",
+    help="With --on ray: the cluster, such as auto or ray://host:10001.  [default: RAY_ADDRESS, else a new local one]",
+)
 @json_option
 def tune(
-    search: Path | None, overrides: tuple[str, ...], study: str | None, out: Path | None, as_json: bool
+    search: Path | None,
+    overrides: tuple[str, ...],
+    study: str | None,
+    out: Path | None,
+    on: str,
+    ray_address: str | None,
+    as_json: bool,
 ) -> None:
     """Search for the best recipe: a study, its report, best.toml.
 
@@ -29,10 +47,12 @@ def tune(
     as search.trials=40 or data.dataset=my-dataset.
 
     Stop it at any moment; the same command goes on. Start it again beside itself, with the same --study, and both
-    work on one search. When there are trials enough it only writes the report again; without SEARCH.TOML it takes the
-    search from the study.
+    work on one search; --on ray starts as many as there are cores. When there are trials enough it only writes the
+    report again; without SEARCH.TOML it takes the search from the study.
     """
     require_extra("tune", "tuning")
+    if on == "ray":
+        require_extra("ray", "tuning on Ray")
     from binsight.errors import BadInput
     from binsight.model.search import load_search
     from binsight.model.tune import kept_search, open_study
@@ -46,8 +66,18 @@ def tune(
     folder = out or Path("runs") / wanted.name
     if study is None:
         make_folder(folder)
-    opened = open_study(study or f"sqlite:///{folder / 'study.db'}", wanted)
-    tune_recipe(wanted, opened, folder, say=lambda line: click.echo(line, err=True))
+    url = study or f"sqlite:///{folder.absolute() / 'study.db'}"
+    opened = open_study(url, wanted)
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    if on == "ray":
+        from binsight.engines.ray.tuning import tune_on_ray
+
+        tune_on_ray(wanted, url, folder, address=ray_address, say=say)
+    else:
+        tune_recipe(wanted, opened, folder, say=say)
     recipe = write_best(wanted, opened, folder)
     page = search_page(wanted, opened).write(folder)
     if as_json:

@@ -154,7 +154,7 @@ def tune(search: SearchFile, study: optuna.Study, folder: Path, *, say: Say = la
         return _run(trial, search.recipe(values), trial_folder(folder, study.trials[trial.number]))
 
     def ended(study: optuna.Study, trial: FrozenTrial) -> None:
-        say(_told(study, trial))
+        say(told(study, trial))
         # A search leaves many runs: what is needed to go on with one is four times its weights.
         (trial_folder(folder, trial) / CHECKPOINT_NAME).unlink(missing_ok=True)
 
@@ -236,7 +236,7 @@ def _wait_for_others(study: optuna.Study, trials: int) -> bool:
         time.sleep(1)
 
 
-def _told(study: optuna.Study, trial: FrozenTrial) -> str:
+def told(study: optuna.Study, trial: FrozenTrial) -> str:
     """A line about a trial that has ended, and the best one so far."""
     if REASON in trial.user_attrs:
         return f"trial {trial.number + 1} does not train: {trial.user_attrs[REASON]}"

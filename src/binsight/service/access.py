@@ -20,6 +20,7 @@ from starlette.websockets import WebSocketClose
 
 from binsight.errors import BadInput, BinsightError, NotAllowed, NotReady, UnknownCaller
 from binsight.service.addresses import is_loopback
+from binsight.settings import settings
 from binsight.storage.api_key import COUNT, ApiKey
 
 if TYPE_CHECKING:
@@ -48,6 +49,22 @@ def demands_keys(*, host: str, access: str | None, has_keys: Callable[[], bool])
         f"a service at {host} can be reached by others, and there is no key yet; add one (binsight keys add NAME), or "
         "say with --no-keys that something in front of it decides who may ask"
     )
+
+
+def must_ask_for_keys(host: str, keys: bool | None) -> bool:
+    """By `keys`, else by the setting, else by who can reach the address. Raises `BadInput` where that is unsafe."""
+
+    def has_keys() -> bool:
+        from binsight.storage.ledger import ApiKeys, Ledger
+
+        known = ApiKeys(Ledger.open(settings().ledger))
+        try:
+            return bool(known.not_revoked())
+        finally:
+            known.close()
+
+    access = settings().access if keys is None else ("keys" if keys else "open")
+    return demands_keys(host=host, access=access, has_keys=has_keys)
 
 
 class Access:

@@ -37,7 +37,7 @@ from binsight.service.drift import DriftWatch
 from binsight.service.lanes import Lanes
 from binsight.service.links import Links
 from binsight.service.metrics import Metrics
-from binsight.service.middleware import Around
+from binsight.service.middleware import CLIENT_LEFT, Around
 from binsight.service.rates import Rates
 from binsight.service.served import Served
 from binsight.service.shadow import Shadow
@@ -52,9 +52,6 @@ if TYPE_CHECKING:
     from binsight.service.keys import KnownKeys
 
 log = logging.getLogger(__name__)
-
-CLIENT_LEFT = 499
-"""What the log and the metrics say of a request whose client left (nginx's own number for it)."""
 
 LEFT = (ClientLeft, ClientDisconnect)
 """Starlette's own is raised where a client without a body left."""

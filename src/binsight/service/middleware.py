@@ -1,5 +1,6 @@
 """Around every request: its id, and what the metrics and the log say of it."""
 
+import asyncio
 import logging
 import re
 import time
@@ -15,6 +16,8 @@ from binsight.service.traces import Traces
 log = logging.getLogger(__name__)
 
 INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
+CLIENT_LEFT = 499
+"""What the log and the metrics say of a request whose client left (nginx's own number for it)."""
 CAPTURED = "X-Binsight-Captured"
 """The event ids of the photos that are kept, in their order, `-` for one that is not; absent where none is."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
@@ -39,11 +42,12 @@ class Around:
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["id"] = request_id
         started, status, root = time.perf_counter(), 500, scope.get("root_path", "")
+        has_begun = False
 
         async def named(message: Message) -> None:
-            nonlocal status
+            nonlocal status, has_begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, has_begun = message["status"], True
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
                 if captured := scope["state"].get("captured"):
                     MutableHeaders(scope=message)[CAPTURED] = captured
@@ -52,6 +56,11 @@ class Around:
         with self._traces.request(scope["method"], scope["path"], headers, request_id) as ended:
             try:
                 await self._app(scope, receive, named)
+            except asyncio.CancelledError:
+                # Ray ends so what nobody waits for; uvicorn does at the service's end what was not finished in time.
+                if not has_begun and scope["app"].state.ends_at is None:
+                    status = CLIENT_LEFT
+                raise
             finally:
                 # By route and not by path: a scanner would make a series of every path it tries.
                 mounted = scope.get("root_path", "").removeprefix(root)

@@ -65,7 +65,9 @@ def serve(app: FastAPI, *, host: str, port: int, tls: tuple[Path, Path] | None =
         proxy_headers=bool(proxies),  # uvicorn's own default believes whatever runs on this machine
         forwarded_allow_ips=list(proxies),
     )
-    _check_tls(config, tls)
+    if tls is not None:
+        check_tls(tls)
+    config.load()
     try:
         socket = config.bind_socket()
     except SystemExit:  # uvicorn has logged why
@@ -78,11 +80,11 @@ def serve(app: FastAPI, *, host: str, port: int, tls: tuple[Path, Path] | None =
         raise GateFailed(app.state.failure)
 
 
-def _check_tls(config: uvicorn.Config, tls: tuple[Path, Path] | None) -> None:
+def check_tls(tls: tuple[Path, Path]) -> None:
+    """Raise `BadInput` where the certificate and its key cannot be used together, or need a password."""
     try:
-        config.load()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*tls, password="")
     except (OSError, ssl.SSLError) as error:
-        assert tls is not None
         reason = error.strerror or getattr(error, "reason", None) or error
         raise BadInput(
             f"{tls[0]} and {tls[1]} cannot be used for TLS ({reason}); give a certificate and its key in PEM, without a "

@@ -2,8 +2,9 @@
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from binsight.counting.cores import available_cores
@@ -42,7 +43,8 @@ def cluster(address: str | None, *, workers: int | None = None) -> Iterator[Any]
             f"no Ray cluster at {where} ({_first_line(error)}); check --ray-address and that it runs"
         ) from None
     try:
-        yield ray
+        with redirect_stdout(sys.stderr):  # Ray tells there of workers that died, in the middle of our results
+            yield ray
     finally:
         ray.shutdown()
 
