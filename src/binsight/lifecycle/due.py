@@ -23,7 +23,8 @@ CLOCK_ERROR = timedelta(minutes=10)
 class Facts:
     """What is known: trusted counts now and at the last retraining, and since when the date counts (None: never did).
 
-    `drift` is a sentence where the champion's certificate is suspended, else empty. `has_retrained`: there was one before.
+    `num_labelled` captures got a count since. `drift` is a sentence where the champion's certificate is suspended, or where
+    services see drift that no retraining has answered, else empty. `has_retrained`: there was one before.
     """
 
     now: datetime
@@ -32,11 +33,12 @@ class Facts:
     since: datetime | None
     has_retrained: bool
     drift: str = ""
+    num_labelled: int = 0
 
     @property
     def num_new(self) -> int:
         """Counts that no retraining has seen; none where the ledger holds fewer than before."""
-        return max(0, self.num_counts - self.num_counts_before)
+        return max(0, self.num_counts - self.num_counts_before) + self.num_labelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
