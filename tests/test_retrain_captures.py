@@ -223,7 +223,7 @@ def test_photos_that_were_changed_or_are_gone_are_named_and_left_out(
 def test_a_line_that_is_damaged_is_named_and_left_out(
     base: Dataset, abid: Path, captures_in: Path, tmp_path: Path
 ) -> None:
-    kept(fresh_photos(abid, 2, not_in=base.folder, folder=tmp_path / "photos"))
+    kept(fresh_photos(abid, 3, not_in=base.folder, folder=tmp_path / "photos"))
     rows = [asdict(row) for row in labels_of(settings()).rows]
     (file,) = (path for path in captures_in.rglob("*.jsonl") if "ground_truth" not in path.parts)
     file.write_bytes(file.read_bytes().splitlines(keepends=True)[0].replace(b'"data":"', b'"data":"!', 1))
@@ -232,7 +232,7 @@ def test_a_line_that_is_damaged_is_named_and_left_out(
     assert read_gathered(tmp_path / "counts") == []
     assert [line.rpartition(": ")[2] for line in said] == [
         f"{file}:{number} holds no photo any more; binsight captures verify names what is damaged"
-        for number in (1, 2)
+        for number in (1, 2, 3)
     ]
 
 

@@ -94,12 +94,18 @@ def test_one_that_failed_does_not_answer_it_and_going_on_does(retrained: Retrain
     assert DriftEpisodes(retrained.ledger).is_answered(first)
 
 
-def test_what_began_after_the_plan_is_not_answered_by_it(retrained: Retrained) -> None:
-    def kill(_: object) -> None:
+@pytest.mark.parametrize("when", ["before the ledger knows of the plan", "after a step"])
+def test_what_began_after_the_plan_is_not_answered_by_it(
+    retrained: Retrained, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    def kill(*_: object, **__: object) -> None:
         raise Killed
 
-    with pytest.raises(Killed):
-        retrained.run(*TERMS, after_step=kill)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        if when == "after a step":
+            retrained.run(*TERMS, after_step=kill)
+        patched.setattr("binsight.lifecycle.retrain.tell_begun", kill)
+        retrained.run(*TERMS)
     seen(retrained)
     assert when_due(retrained).state == "kept"
     (row,) = Retrainings(retrained.ledger).newest()

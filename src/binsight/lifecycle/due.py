@@ -5,9 +5,9 @@ new counts ─┐            no new count, or one has just ended ─▶ not due
 drift ──────┼─▶ due? ───▶ any of the three ─▶ due, for these reasons
 a date ─────┘            the clock was set back ─▶ not due by date, which counts from now on
 ```
-What is new is told by numbers and not by moments. Only the date needs the clock: one that jumps ahead makes one retraining
-due, since the date counts from there; one that jumps back starts the date anew instead of waiting for the old moment to
-come again. And without a new count nothing is due, whatever the clock says.
+Which counts are new is told by numbers, and which labels of captures by each other's moments. Only the date needs the clock
+here: one that jumps ahead makes one retraining due, since the date counts from there; one that jumps back starts the date
+anew instead of waiting for the old moment to come again. And without a new count nothing is due, whatever the clock says.
 """
 
 from dataclasses import dataclass
