@@ -139,6 +139,7 @@ def test_the_share_is_chosen_by_the_request_id(tmp_path: Path) -> None:
         for one in ids[:6]:
             response = client.post("/v1/count", content=PHOTO, headers=JPEG | {"x-request-id": one})
             assert (CAPTURED in response.headers) == is_within(0.5, CAPTURE, one)
+    assert {one.share for one in kept_in(tmp_path).values()} == {0.5}, "what a count that is added stands for"
 
 
 def test_a_place_that_is_none_ends_the_service_before_it_starts(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.captures_support import NOON, PHOTOS, a_capture, an_answer
 from tests.s3_server import CREDENTIALS, S3Server, running_s3_server
 
+from binsight.counting.sources import photo_reader
 from binsight.errors import BadInput, MissingObject, StorageFailure
 from binsight.settings import Settings, settings
 from binsight.storage.captures import (
@@ -22,7 +23,9 @@ from binsight.storage.captures import (
     Place,
     Truths,
     first_kept_hour,
+    is_line,
     joined,
+    line_reader,
     open_captures,
     open_truths,
     prune,
@@ -99,6 +102,19 @@ def test_a_span_of_time_is_read_by_its_ends(captures: Captures) -> None:
     assert list(captures.read(**bounds)) == kept[1:3]
 
 
+def test_the_share_and_the_place_of_a_photo_are_read_back(captures: Captures, destination: str) -> None:
+    kept = [a_capture(0, PHOTOS[0], share=0.1), a_capture(1, PHOTOS[1]), a_capture(2, None, share=1.0)]
+    captures.write(kept)
+    assert [one.share for one in captures.read()] == [0.1, None, 1.0]
+    first, second, third = (one.photo_at for one in captures.read())
+    assert first is not None and second is not None and third is None
+    by_line, by_name = line_reader(), photo_reader()
+    for where, photo in ((first, PHOTOS[0]), (second, PHOTOS[1])):
+        assert where.startswith(f"{destination}/binsight/AllTraffic/2025/11/24/12/")
+        found = by_line(where) if is_line(where) else by_name(where)
+        assert (found() if callable(found) else found) == photo
+
+
 def test_another_variant_keeps_its_own(captures: Captures, chosen: Settings) -> None:
     other = open_captures(chosen.model_copy(update={"capture_variant": "canary"}))
     captures.write([a_capture()])
@@ -127,6 +143,15 @@ def test_counts_join_by_inference_id_else_by_event_id_and_the_last_is_in_force(
     )
     counts = [truth and truth.count for _, truth in joined(captures.read(), found)]
     assert counts == [3, 9, None, 1, None]
+
+
+def test_a_count_by_inference_id_is_about_what_came_before_it(captures: Captures, chosen: Settings) -> None:
+    captures.write([a_capture(0, None, inference_id="bin-A-1")])
+    truths = open_truths(chosen)
+    truths.add(captures.read(), {"bin-A-1": 2}, now=NOON + timedelta(minutes=5))
+    captures.write([a_capture(10, None, inference_id="bin-A-1")])
+    assert [truth and truth.count for _, truth in joined(captures.read(), truths.read())] == [2, None]
+    assert truths.read()["bin-A-1"].counted_at - NOON == timedelta(minutes=5, milliseconds=1)
 
 
 @pytest.mark.parametrize(
@@ -271,6 +296,30 @@ def test_a_line_is_as_sagemaker_writes_it(tmp_path: Path) -> None:
         "eventVersion": "0",
     }
     assert list(second["captureData"]) == ["endpointOutput"] and "inferenceId" not in second["eventMetadata"]
+    captures.close()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "share"),
+    [
+        (["team=7", "binsight-share=0.25"], 0.25),
+        (["binsight-share=much"], None),
+        (["team=7"], None),
+        ("binsight-share=0.5", None),
+        (None, None),
+    ],
+)
+def test_a_line_says_in_a_custom_attribute_with_which_share_it_was_kept(
+    tmp_path: Path, attributes: object, share: float | None
+) -> None:
+    captures = open_captures(some(tmp_path, tmp_path, capture_layout="sagemaker"))
+    captures.write([a_capture(share=0.1)])
+    (file,) = tmp_path.rglob("*.jsonl")
+    line = json.loads(file.read_text())
+    assert line["eventMetadata"]["customAttributes"] == ["binsight-share=0.1"]
+    line["eventMetadata"]["customAttributes"] = attributes
+    file.write_text(json.dumps(line) + "\n")
+    assert [one.share for one in captures.read()] == [share]
     captures.close()
 
 

@@ -20,7 +20,8 @@ def test_each_shows_how_far_it_is_and_what_came_of_it(console_app: FastAPI, cons
             why=f"due: {number} new counts",
             place="here",
             inputs_sha256="0" * 64,
-            num_counts=1200 + number,
+            num_counts=1100 + number,
+            num_labelled=100,
             champion="0123456789ab",
         )
     rows.change(

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from binsight.engines.sagemaker.homecoming import Home, bring_home
 from binsight.engines.sagemaker.plan import Plan, make_plan
 from binsight.errors import BadBundle, BadInput
 from binsight.records import CHAMPION
-from binsight.storage.ledger import Ledger, Promotions, Retrainings
+from binsight.storage.ledger import DriftEpisodes, Ledger, Promotions, Retrainings
 from binsight.storage.objects import open_store
 
 D = deployment()
@@ -101,6 +102,22 @@ def test_a_challenger_that_is_no_better_is_registered_and_the_champion_stays(
     assert (ended.state, ended.sentence) == (state, REASON) and champion(home) == FIRST
     assert version(challenger) in registered(home)
     assert [one.word for one in Promotions(home.ledger).decisions()] == [word]
+
+
+def test_a_pushed_dataset_leaves_open_which_counts_and_labels_are_new_and_whether_drift_is_answered(
+    home: Home, pipelines: Pipelines, challenger: Path
+) -> None:
+    drift = DriftEpisodes(home.ledger).seen(FIRST, host="x", sentence="darker")
+    begun = {"by": "ann", "why": "", "place": "", "inputs_sha256": "i", "champion": FIRST}
+    taken_in = {"num_counts": 3, "num_labelled": 2, "labelled_until": "2026-11-26T12:00:00.000000+00:00"}
+    home.rows.begin("before", **begun, **taken_in, now=datetime(2026, 1, 1, tzinfo=UTC))  # type: ignore[arg-type]
+    home.rows.change("before", state="kept")
+    pipelines.run(pipelines.dataset_pushed(), "keep", challenger)
+    bring_home(home)
+    last, before = home.rows.newest()
+    assert before.id == "before"
+    assert (last.num_counts, last.num_labelled, last.labelled_until) == tuple(taken_in.values())
+    assert not DriftEpisodes(home.ledger).is_answered(drift)
 
 
 def test_a_promotion_that_alarms_took_back_is_none(

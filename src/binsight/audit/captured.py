@@ -8,8 +8,6 @@ from binsight.errors import BadInput
 from binsight.records import CountEstimate
 from binsight.settings import Settings
 from binsight.storage.captures import CompactCaptures, open_captures
-from binsight.storage.captures.compact import photo_name
-from binsight.storage.captures.opening import capture_place
 
 
 def captured_photos(chosen: Settings, *, model: str) -> Iterator[CapturedPhoto]:
@@ -25,14 +23,11 @@ def captured_photos(chosen: Settings, *, model: str) -> Iterator[CapturedPhoto]:
             "an audit reads captures in the compact layout, but BINSIGHT_CAPTURE_LAYOUT is sagemaker; write them out "
             "with binsight captures export"
         )
-    place = capture_place(chosen)
-    where = place.url if place.folder is None else place.folder
     try:
         for capture in kept.read():
-            if capture.photo_sha256 is None:
+            if capture.photo_at is None:
                 continue
-            name = f"{where}/{photo_name(capture)}"
-            fields = capture.fields
+            name, fields = capture.photo_at, capture.fields
             result = estimate_from(name, fields) if fields["model"] == model else None
             yield CapturedPhoto(
                 name=name,

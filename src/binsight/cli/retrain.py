@@ -62,9 +62,9 @@ def retrain(
     """Train a challenger on new counts, and promote it if it is better.
 
     The result is a decision: the challenger is the champion or the canary now, or the champion stays, and why. Counts that
-    people made blind join the dataset of TERMS.toml, weighted by how likely each bin was to be counted, and never photos
-    that judge; a network is trained, evaluated, exported, and compared with the champion on the frozen promotion set.
-    KEY=VALUE reaches any field of the terms, such as train.recipe=my.toml or due.counts=500.
+    people made blind, or added to captures, join the dataset of TERMS.toml, weighted by how likely each bin was to be
+    counted, and never photos that judge; a network is trained, evaluated, exported, and compared with the champion on the
+    frozen promotion set. KEY=VALUE reaches any field of the terms, such as train.recipe=my.toml or due.counts=500.
 
     Killed anywhere, the same command goes on; no step that was done is done again. Where another retraining runs, this one
     says so. It ends with status 0 where a decision was made, 3 where there was nothing to do (not due, nothing new, another

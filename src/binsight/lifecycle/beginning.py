@@ -12,14 +12,16 @@ from binsight.errors import BadInput, MissingObject
 from binsight.lifecycle.artifacts import identity, key_of
 from binsight.lifecycle.counted import counted_bins, number_of_counts
 from binsight.lifecycle.due import Facts, Verdict, is_due
+from binsight.lifecycle.labelled import Labels, labels_of
 from binsight.lifecycle.parents import FindRun, Learned, champions_run, learned
 from binsight.lifecycle.plan import Plan
 from binsight.lifecycle.terms import Terms
 from binsight.model.recipe import dump_recipe, load_recipe
 from binsight.records import CHAMPION
+from binsight.settings import settings
 from binsight.storage.api_key import stamp
-from binsight.storage.ledger import Certificates, Ledger, Marks, Pointed, Retrainings
-from binsight.storage.ledger.retrainings import DECIDED
+from binsight.storage.ledger import Certificates, DriftEpisodes, Ledger, Marks, Pointed, Retrainings
+from binsight.storage.ledger.retrainings import DECIDED, RUNNING
 
 DATE = "retrain.date"
 """The mark from which a retraining's date counts."""
@@ -34,7 +36,14 @@ class Beginning:
     sentence: str
 
 
-def look(terms: Terms, ledger: Ledger, champion: Pointed, *, now: datetime | None = None) -> Verdict:
+def labels_for(terms: Terms) -> Labels:
+    """The labelled captures that may join. Raises as `labels_of`."""
+    return labels_of(settings()) if terms.data.captures else Labels()
+
+
+def look(
+    terms: Terms, ledger: Ledger, champion: Pointed, labels: Labels, *, now: datetime | None = None
+) -> Verdict:
     """Whether a retraining is due, and the date's mark set where it has to count from now on."""
     at, marks = now or datetime.now(UTC), Marks(ledger)
     last = Retrainings(ledger).newest(1, states=DECIDED)
@@ -45,7 +54,8 @@ def look(terms: Terms, ledger: Ledger, champion: Pointed, *, now: datetime | Non
         num_counts_before=last[0].num_counts if last else 0,
         since=None if since is None else datetime.fromisoformat(since),
         has_retrained=bool(last),
-        drift=drift_of(ledger, champion),
+        drift=drift_of(ledger, champion) or drift_in_service(ledger, champion, at),
+        num_labelled=labels.number_since(last[0].labelled_until if last else None),
     )
     verdict = is_due(facts, terms.due)
     if verdict.starts_date:
@@ -64,6 +74,15 @@ def drift_of(ledger: Ledger, champion: Pointed) -> str:
     return ""
 
 
+def drift_in_service(ledger: Ledger, champion: Pointed, now: datetime) -> str:
+    """What services see of the champion's photos, as long as no retraining has answered it; else empty."""
+    episodes = DriftEpisodes(ledger)
+    found = episodes.under_way(champion.version, now=now)
+    if found is None or episodes.is_answered(found.number):
+        return ""
+    return f"photos drift since {found.began_at[:16]}, as {found.host} saw last: {found.sentence}"
+
+
 def champion_of(registry: Registry) -> Pointed:
     """The bundle in use. Raises `MissingObject` where there is none."""
     found = registry.pointed(CHAMPION)
@@ -80,6 +99,7 @@ def begin(
     registry: Registry,
     ledger: Ledger,
     champion: Pointed,
+    labels: Labels,
     work: Path,
     *,
     why: str,
@@ -91,7 +111,8 @@ def begin(
     Raises `BadInput`, `BadRecipe`, `BadDataset` or `MissingObject` for what it lacks.
     """
     recipe_text = recipe_text_of(terms)
-    rows = [asdict(one) for one in counted_bins(ledger)]
+    bins = counted_bins(ledger)
+    rows = [asdict(one) for one in (*bins, *labels.rows)]
     inputs = key_of(
         {
             "rows": rows,
@@ -110,6 +131,7 @@ def begin(
     _check_known(terms, parent)
     known = (*seen.folders, *(str(folder.resolve()) for folder in terms.train.learned))
     seen = Learned(hashes=seen.hashes, folders=tuple(dict.fromkeys(known)))
+    drift = DriftEpisodes(ledger).under_way(champion.version)
     plan = Plan(
         id=str(uuid4()),
         why=why,
@@ -120,8 +142,11 @@ def begin(
         parent=None if parent is None else str(parent),
         learned=seen,
         rows=tuple(rows),
-        num_counts=len(rows),
+        num_counts=len(bins),
         threads=terms.train.threads or available_cores(),
+        num_labelled=labels.number,
+        labelled_until=labels.until,
+        drift=None if drift is None else drift.number,
     )
     return Beginning(plan=plan, recipe=recipe_text, sentence="")
 
@@ -142,6 +167,24 @@ def _check_known(terms: Terms, parent: Path | None) -> None:
             "that no challenger that learns from it could be compared: whether it has seen the photos that judge could not "
             f"be checked; {which}"
         )
+
+
+def tell_begun(ledger: Ledger, plan: Plan, *, place: str, by: str) -> None:
+    """Keep that this retraining is under way, and with what it began; one that has begun goes on."""
+    rows = Retrainings(ledger)
+    rows.begin(
+        plan.id,
+        by=by,
+        why=plan.why,
+        place=place,
+        inputs_sha256=plan.inputs_sha256,
+        num_counts=plan.num_counts,
+        champion=plan.champion,
+        drift=plan.drift,
+        num_labelled=plan.num_labelled,
+        labelled_until=plan.labelled_until,
+    )
+    rows.change(plan.id, state=RUNNING, sentence="")
 
 
 def terms_digest(terms: Terms, recipe_text: str) -> str:

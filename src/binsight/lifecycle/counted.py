@@ -19,11 +19,14 @@ from binsight.audit.tasks import FOUND
 from binsight.counting.sources import photo_reader
 from binsight.decision.sampled import Drawn, probability_of
 from binsight.errors import BadPhoto, MissingObject, StorageFailure
-from binsight.imaging.strip import photo_type
+from binsight.imaging.strip import photo_type, stripped
+from binsight.storage.captures import is_line, line_reader
 from binsight.storage.files import make_folder
 from binsight.storage.ledger import Audits, Ledger, TrustedCount, TrustedCounts
 from binsight.storage.ledger.tasks import RANDOM
 
+CAPTURED = "captured"
+"""Why a photo was counted that a service kept by lot, beside the origins of tasks."""
 COUNTS, LEFT_OUT = "counts.csv", "left_out.csv"
 COUNTS_COLUMNS = ("file", "count", "probability", "origin", "audit", "task", "site", "bin_id")
 LEFT_OUT_COLUMNS = ("task", "bin", "why")
@@ -33,7 +36,10 @@ _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountedBin:
-    """One bin that was counted: where its photo is, what was found, and with what probability it came to be counted."""
+    """One bin that was counted: where its photo is, what was found, and with what probability it came to be counted.
+
+    `problem` says why it cannot join, where that is known before its photo is read.
+    """
 
     task: str
     audit: str
@@ -44,6 +50,7 @@ class CountedBin:
     photo_sha256: str
     quantity: int
     probability: float
+    problem: str = ""
 
     @property
     def name(self) -> str:
@@ -112,8 +119,11 @@ def gather(rows: Iterable[Mapping[str, Any]], out: Path, say: Callable[[str], No
     make_folder(out / "photos")
     left_out: list[LeftOut] = []
     by_photo: dict[str, list[tuple[CountedBin, str]]] = defaultdict(list)
-    read = photo_reader()
+    read = _reader()
     for one in bins:
+        if one.problem:
+            left_out.append(LeftOut(task=one.task, bin=one.name, why=one.problem))
+            continue
         try:
             data = _proven(one, read)
         except (BadPhoto, MissingObject) as error:
@@ -125,7 +135,7 @@ def gather(rows: Iterable[Mapping[str, Any]], out: Path, say: Callable[[str], No
             (out / "photos" / file).write_bytes(data)
         except OSError as error:
             raise StorageFailure(f"{out} cannot be written ({error.strerror}); free space and go on") from None
-        by_photo[digest].append((one, file))
+        by_photo[without_metadata(data)].append((one, file))
     kept = [row for group in by_photo.values() for row in _one_count(group, left_out)]
     write_table(out / LEFT_OUT, LEFT_OUT_COLUMNS, map(asdict, left_out))
     write_table(out / COUNTS, COUNTS_COLUMNS, (_columns(one, file) for one, file in kept))
@@ -133,6 +143,20 @@ def gather(rows: Iterable[Mapping[str, Any]], out: Path, say: Callable[[str], No
         say(f"left out: bin {out_one.bin}: {out_one.why}")
     if len(left_out) > MOST_SAID:
         say(f"left out: {len(left_out) - MOST_SAID:,} more; {out / LEFT_OUT} lists all")
+
+
+def without_metadata(data: bytes) -> str:
+    """The hash of a photo as a capture keeps it: the same for a photo and for its capture."""
+    try:
+        return sha256(stripped(data)).hexdigest()
+    except BadPhoto:  # it can be decoded all the same, and no capture is like it
+        return sha256(data).hexdigest()
+
+
+def _reader() -> Callable[[str], Any]:
+    """How to get the photo of a counted bin: a file, an object, or what a line of captures holds."""
+    by_name, by_line = photo_reader(), line_reader()
+    return lambda photo: by_line(photo) if is_line(photo) else by_name(photo)
 
 
 def name_of(photo_sha256: str, suffix: str) -> str:

@@ -5,9 +5,9 @@ new counts ─┐            no new count, or one has just ended ─▶ not due
 drift ──────┼─▶ due? ───▶ any of the three ─▶ due, for these reasons
 a date ─────┘            the clock was set back ─▶ not due by date, which counts from now on
 ```
-What is new is told by numbers and not by moments. Only the date needs the clock: one that jumps ahead makes one retraining
-due, since the date counts from there; one that jumps back starts the date anew instead of waiting for the old moment to
-come again. And without a new count nothing is due, whatever the clock says.
+Which counts are new is told by numbers, and which labels of captures by each other's moments. Only the date needs the clock
+here: one that jumps ahead makes one retraining due, since the date counts from there; one that jumps back starts the date
+anew instead of waiting for the old moment to come again. And without a new count nothing is due, whatever the clock says.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,8 @@ CLOCK_ERROR = timedelta(minutes=10)
 class Facts:
     """What is known: trusted counts now and at the last retraining, and since when the date counts (None: never did).
 
-    `drift` is a sentence where the champion's certificate is suspended, else empty. `has_retrained`: there was one before.
+    `num_labelled` captures got a count since. `drift` is a sentence where the champion's certificate is suspended, or where
+    services see drift that no retraining has answered, else empty. `has_retrained`: there was one before.
     """
 
     now: datetime
@@ -32,11 +33,12 @@ class Facts:
     since: datetime | None
     has_retrained: bool
     drift: str = ""
+    num_labelled: int = 0
 
     @property
     def num_new(self) -> int:
         """Counts that no retraining has seen; none where the ledger holds fewer than before."""
-        return max(0, self.num_counts - self.num_counts_before)
+        return max(0, self.num_counts - self.num_counts_before) + self.num_labelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,16 @@ from binsight.dataset.split import Shares
 from binsight.decision.sampled import MOST, training_weights
 from binsight.errors import StorageFailure
 from binsight.imaging.decode import Limits
-from binsight.lifecycle.counted import LEFT_OUT_COLUMNS, MOST_SAID, LeftOut, name_of, read_gathered, write_table
+from binsight.lifecycle.counted import (
+    CAPTURED,
+    LEFT_OUT_COLUMNS,
+    MOST_SAID,
+    LeftOut,
+    name_of,
+    read_gathered,
+    without_metadata,
+    write_table,
+)
 from binsight.settings import settings
 from binsight.storage.files import make_folder
 
@@ -100,8 +109,7 @@ def _joined(
     most_weight: float,
 ) -> Joining:
     joining = Joining()
-    there = {Path(name_of(photo.sha256, ".jpg")).stem: photo for photo in base.photos}
-    new = list(_new(rows, there, _bins(judging), joining))
+    new = list(_new(rows, _known(base, rows), _bins(judging), joining))
     for photo in base.photos:
         if photo.photo not in joining.contradicted:
             _put(joining, photo.photo, base.folder / photo.file, photo)
@@ -127,16 +135,26 @@ def _joined(
     return joining
 
 
+def _known(base: Dataset, rows: list[dict[str, str]]) -> dict[str, LabelledPhoto]:
+    """The base's photos by the names that those of counted bins would have. A capture has lost its metadata, so that its
+    photo may lie in the base as other bytes."""
+    known = {name_of(photo.sha256, ""): photo for photo in base.photos}
+    if any(row["origin"] == CAPTURED for row in rows):
+        for photo in base.photos:
+            known.setdefault(name_of(without_metadata(base.read_bytes(photo)), ""), photo)
+    return known
+
+
 def _new(
     rows: list[dict[str, str]],
     known: Mapping[str, LabelledPhoto],
     judged_bins: frozenset[tuple[str, str]],
     joining: Joining,
 ) -> Iterator[dict[str, str]]:
-    """The counted bins whose photos join; `known` are the base's photos by the names that theirs would have."""
+    """The counted bins whose photos join; `known` are the base's photos, as `_known` has them."""
     for row in rows:
         there = known.get(Path(row["file"]).stem)
-        if (row["site"], row["bin_id"]) in judged_bins:
+        if _is_judged(row, judged_bins):
             why = "the promotion set has photos of this bin"
         elif there is None:
             yield row
@@ -152,6 +170,13 @@ def _new(
         else:
             why = f"its photo judges models, as {there.photo} of {there.split}"
         joining.left_out.append(LeftOut(task=row["task"], bin=_bin(row), why=why))
+
+
+def _is_judged(row: Mapping[str, str], judged_bins: frozenset[tuple[str, str]]) -> bool:
+    """Whether the promotion set has photos of this bin. Of a capture nobody knows the site: a bin of that name will do."""
+    if row["origin"] == CAPTURED:
+        return any(row["bin_id"] == bin_id for _, bin_id in judged_bins)
+    return (row["site"], row["bin_id"]) in judged_bins
 
 
 def _bins(photos: list[LabelledPhoto]) -> frozenset[tuple[str, str]]:

@@ -34,7 +34,8 @@ class Plan:
     """One retraining as it began. `terms_sha256` is over its terms and its recipe, `rows` are the counted bins.
 
     `champion` at `revision` was in use; `parent` is the run whose weights training begins with, and `learned` what those
-    have seen. So many `threads` compute.
+    have seen. So many `threads` compute. `num_counts` of the rows are of tasks and `num_labelled` of captures, the last of
+    which was added at `labelled_until`; `drift` is the episode that was under way.
     """
 
     id: str
@@ -48,6 +49,9 @@ class Plan:
     rows: tuple[Mapping[str, Any], ...]
     num_counts: int
     threads: int
+    num_labelled: int = 0
+    labelled_until: str | None = None
+    drift: int | None = None
 
 
 def write_plan(work: Path, plan: Plan, recipe: str) -> None:

@@ -19,7 +19,16 @@ from typing import Any
 from binsight.counting.registry import Registry
 from binsight.errors import BinsightError, ChangedMeanwhile, Stopped
 from binsight.lifecycle.artifacts import key_of
-from binsight.lifecycle.beginning import DATE, begin, champion_of, look, recipe_text_of, terms_digest
+from binsight.lifecycle.beginning import (
+    DATE,
+    begin,
+    champion_of,
+    labels_for,
+    look,
+    recipe_text_of,
+    tell_begun,
+    terms_digest,
+)
 from binsight.lifecycle.plan import RECIPE, Plan, end_plan, folder_id, read_plan, working_in, write_plan
 from binsight.lifecycle.runner import Done, Runner, Say
 from binsight.lifecycle.steps import STEPS
@@ -68,17 +77,18 @@ def retrain(
         champion = champion_of(registry)
         plan = under_way(terms, work, ledger, champion, say, place=str(work.resolve()))
         if plan is None:
-            verdict = look(terms, ledger, champion)
+            labels = labels_for(terms)
+            verdict = look(terms, ledger, champion, labels)
             if when_due and not verdict.is_due:
                 return Ended(state=NOTHING_TO_DO, sentence=verdict.sentence)
             why = verdict.sentence if when_due else "asked for"
-            beginning = begin(terms, registry, ledger, champion, work, why=why, anyway=anyway)
+            beginning = begin(terms, registry, ledger, champion, labels, work, why=why, anyway=anyway)
             if beginning.plan is None:
                 return Ended(state=NOTHING_TO_DO, sentence=beginning.sentence)
             frozen_set(terms.data.promotion, judging(terms), ledger, by=by)
             plan = beginning.plan
             write_plan(work, plan, beginning.recipe)
-        _told(ledger, plan, work, by)
+        tell_begun(ledger, plan, place=str(work.resolve()), by=by)
         try:
             return _through(terms, work, plan, registry, ledger, held, by=by, say=say, after_step=after_step)
         except BinsightError as error:
@@ -124,20 +134,6 @@ def under_way(terms: Terms, work: Path, ledger: Ledger, champion: Pointed, say: 
 def _moved_by(plan: Plan, row: Any, champion: Pointed) -> bool:
     """Whether the champion's one move since is this retraining's own, made right before it was killed."""
     return champion.revision == plan.revision + 1 and (row is None or row.step == "conclude")
-
-
-def _told(ledger: Ledger, plan: Plan, work: Path, by: str) -> None:
-    rows = Retrainings(ledger)
-    rows.begin(
-        plan.id,
-        by=by,
-        why=plan.why,
-        place=str(work.resolve()),
-        inputs_sha256=plan.inputs_sha256,
-        num_counts=plan.num_counts,
-        champion=plan.champion,
-    )
-    rows.change(plan.id, state=RUNNING, sentence="")
 
 
 def _through(

@@ -31,6 +31,9 @@ class Data(Section):
         {},
         description="Columns that photos of counted bins get, so that the recipe's `where` and `natural` take them.",
     )
+    captures: bool = Field(
+        True, description="Counts that were added to captures (`binsight captures label`) join too."
+    )
     most_weight: float = Field(MOST, ge=1, description="A counted bin's photo weighs as much as so many at most.")
 
 
@@ -62,7 +65,10 @@ class Due(Section):
     """When `--when-due` retrains: any one of these, never without a new count, and never twice in `rest_hours`."""
 
     counts: int | None = Field(200, ge=1, description="So many counts that no retraining has seen.")
-    drift: bool = Field(True, description="The champion's certificate is suspended for drift or by counts.")
+    drift: bool = Field(
+        True,
+        description="The champion's certificate is suspended for drift or by counts, or services see its photos drift.",
+    )
     days: float | None = Field(30, gt=0, description="So many days since the last retraining.")
     rest_hours: float = Field(24, ge=0, description="Hours after a retraining in which none is due.")
 

@@ -34,6 +34,7 @@ from binsight.service.answers import ErrorAnswer, ErrorDetail, error_for, error_
 from binsight.service.bodies import Bodies, ClientLeft, Room
 from binsight.service.describe import describe
 from binsight.service.drift import DriftWatch
+from binsight.service.drift_episodes import Episodes
 from binsight.service.lanes import Lanes
 from binsight.service.links import Links
 from binsight.service.metrics import Metrics
@@ -94,7 +95,7 @@ def make_app(
     app.state.traces, app.state.alerts = traces, alerts
     app.state.drift = DriftWatch(metrics, window=chosen.drift_photos)
     app.state.answering = app.state.lanes = app.state.watchman = app.state.failure = None
-    app.state.following = app.state.shadow = app.state.suspensions = app.state.trials = None
+    app.state.following = app.state.shadow = app.state.suspensions = app.state.trials = app.state.episodes = None
     app.state.ends_at = None
     app.state.on_failure = app.state.on_ready = lambda: None
     app.state.demands_keys = chosen.access == "keys" if keys is None else keys
@@ -157,7 +158,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         await asyncio.wait([loading])
         state = app.state
-        watching = (state.trials, state.following, state.watchman, state.suspensions)
+        watching = (state.trials, state.following, state.watchman, state.suspensions, state.episodes)
         for helper in filter(None, (*watching, state.shadow, state.known_keys)):
             await asyncio.to_thread(helper.stop)
         for taken in filter(None, (app.state.lanes, app.state.capturer)):
@@ -218,16 +219,13 @@ def _load(app: FastAPI) -> None:
     state.lanes = lanes
     if registry:
         _follow(state, registry)
-    state.watchman = Watchman(
-        lanes,
-        state.drift,
-        state.metrics,
-        state.alerts,
-        failed=lambda: state.following and state.following.failure,
-    )
+    failed = lambda: state.following and state.following.failure  # noqa: E731
+    state.watchman = Watchman(lanes, state.drift, state.metrics, state.alerts, failed=failed)
     state.watchman.start()
+    state.episodes = Episodes(chosen.ledger, state.drift.states)
     log.info("%s is ready after %.1f s, %d lanes", lanes.served.name, time.monotonic() - started, lanes.num_lanes)
     state.suspensions.start()
+    state.episodes.start()
     state.on_ready()
 
 

@@ -199,6 +199,7 @@ class Capturer:
             photo_sha256=None if photo is None else hashlib.sha256(photo).hexdigest(),
             photo_type=None if photo is None else photo_type(photo),
             photo=photo,
+            share=self._chosen.capture_share,
         )
 
     def _fail(self, jobs: Sequence[_Job], error: Exception) -> None:

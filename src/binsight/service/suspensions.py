@@ -31,7 +31,7 @@ class Suspensions:
     def __init__(self, url: str, in_service: Callable[[], Iterable[Served]]) -> None:
         self._url, self._in_service = url, in_service
         self._why: Mapping[str, str] = {}
-        self._can_be = _is_there(url)
+        self._can_be = is_there(url)
         self._has_failed = self._is_stopped = False
         self._certificates: Certificates | None = None
         self._look = threading.Event()
@@ -64,7 +64,7 @@ class Suspensions:
     def step(self) -> None:
         """Look the certificates in service up. Raises nothing of Binsight's own."""
         try:
-            if self._certificates is None and _is_there(self._url):
+            if self._certificates is None and is_there(self._url):
                 self._certificates = _opened(self._url)
             if self._certificates is None:
                 self._can_be = False
@@ -94,7 +94,7 @@ def _sentence(why: Sequence[str]) -> str:
     return f"the certificate is suspended ({' and '.join(why)})" if why else ""
 
 
-def _is_there(url: str) -> bool:
+def is_there(url: str) -> bool:
     """Whether there may be a ledger; a file that is not there is not made for this."""
     kind, _, path = url.partition(":///")
     return not kind.startswith("sqlite") or Path(path).expanduser().exists()

@@ -169,6 +169,8 @@ class _Coming:
             # It took in no counts: whether there are new ones is asked as if it had not been.
             inputs_sha256=last.inputs_sha256 if last else "",
             num_counts=last.num_counts if last else 0,
+            num_labelled=last.num_labelled if last else 0,
+            labelled_until=last.labelled_until if last else None,
             champion=record["comparison"]["champion"]["version"]
             if record
             else champion_of(self.home.registry).version,

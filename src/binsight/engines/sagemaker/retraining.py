@@ -31,7 +31,7 @@ from binsight.engines.sagemaker.parents import run_finder, send_parent
 from binsight.engines.sagemaker.pipeline import HERE, PLACES
 from binsight.engines.sagemaker.pipeline_settings import said_by
 from binsight.errors import BadInput, ChangedMeanwhile, GateFailed
-from binsight.lifecycle.beginning import begin, champion_of, look
+from binsight.lifecycle.beginning import begin, champion_of, labels_for, look, tell_begun
 from binsight.lifecycle.plan import RECIPE, Plan, end_plan, folder_id, read_plan, working_in, write_plan
 from binsight.lifecycle.promotion_set import PromotionSet
 from binsight.lifecycle.retrain import NOTHING_TO_DO, Ended, judging, parameters, under_way
@@ -43,7 +43,7 @@ from binsight.lifecycle.verdict import frozen_set
 from binsight.lifecycle.work import given_recipe
 from binsight.model.recipe import dump_recipe
 from binsight.storage.ledger import Ledger, Promotions, Retrainings
-from binsight.storage.ledger.retrainings import DROPPED, RUNNING
+from binsight.storage.ledger.retrainings import DROPPED
 from binsight.storage.objects import open_store
 
 PACE = Pace(step_s=30)
@@ -98,7 +98,7 @@ def retrain_there(
                     return begun
                 plan = begun
             judges = frozen_set(terms.data.promotion, judging(terms), ledger, by=by)
-            _told(ledger, plan, home.pipeline, by)
+            tell_begun(ledger, plan, place=home.pipeline, by=by)
             sent = _send(terms, d, work, plan, registry, judges, ledger, by=by, say=say)
             running = _start(d, plan, terms, sent, in_use, aws)
         say(f"the pipeline runs: {running}")
@@ -165,7 +165,8 @@ def _version_of(home: Home, model: str) -> str:
 def _begun(terms: Terms, home: Home, work: Path, in_use: str, *, when_due: bool, anyway: bool) -> Plan | Ended:
     """A new plan, or why there is nothing to do."""
     champion = champion_of(home.registry)
-    verdict = look(terms, home.ledger, champion)
+    labels = labels_for(terms)
+    verdict = look(terms, home.ledger, champion, labels)
     if when_due and not verdict.is_due:
         return Ended(state=NOTHING_TO_DO, sentence=verdict.sentence)
     made_by = [row.outcome.get("model_data") for row in home.rows.newest(100) if row.challenger == champion.version]
@@ -174,6 +175,7 @@ def _begun(terms: Terms, home: Home, work: Path, in_use: str, *, when_due: bool,
         home.registry,
         home.ledger,
         champion,
+        labels,
         work,
         why=verdict.sentence if when_due else "asked for",
         anyway=anyway,
@@ -280,17 +282,3 @@ def _wait_until_ended(execution: str, home: Home) -> None:
         if steps.is_over:
             return
         time.sleep(home.pace.step_s)
-
-
-def _told(ledger: Ledger, plan: Plan, place: str, by: str) -> None:
-    rows = Retrainings(ledger)
-    rows.begin(
-        plan.id,
-        by=by,
-        why=plan.why,
-        place=place,
-        inputs_sha256=plan.inputs_sha256,
-        num_counts=plan.num_counts,
-        champion=plan.champion,
-    )
-    rows.change(plan.id, state=RUNNING, sentence="")

@@ -9,7 +9,7 @@ Two layouts with the same methods: `CompactCaptures`, and `LineCaptures` as Sage
 
 from binsight.storage.captures.capture import Capture, Problem, Truth, moment_of
 from binsight.storage.captures.compact import CompactCaptures
-from binsight.storage.captures.lines import LineCaptures
+from binsight.storage.captures.lines import LineCaptures, is_line, line_reader
 from binsight.storage.captures.opening import open_captures, open_truths
 from binsight.storage.captures.place import Place
 from binsight.storage.captures.retention import Pruned, first_kept_hour, prune
@@ -25,7 +25,9 @@ __all__ = [
     "Truth",
     "Truths",
     "first_kept_hour",
+    "is_line",
     "joined",
+    "line_reader",
     "moment_of",
     "open_captures",
     "open_truths",

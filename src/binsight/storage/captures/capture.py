@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,8 @@ class Capture:
 
     `captured_at` has a time zone; `inference_id` is the caller's, if it gave one. `answer` is the answer's JSON as it was
     sent. `photo_sha256` and `photo_type` (a media type) are None where the answer alone was kept. `photo` is None there
-    too, and where a capture is read without its photo.
+    too, and where a capture is read without its photo. `share` of the requests were kept then, None where nobody knows;
+    `photo_at` is where the photo of a capture that was read lies: a file, an object, or a line of one (FILE.jsonl:NUMBER).
     """
 
     event_id: str
@@ -28,6 +29,8 @@ class Capture:
     photo_sha256: str | None = None
     photo_type: str | None = None
     photo: bytes | None = None
+    share: float | None = None
+    photo_at: str | None = field(default=None, compare=False)
 
     @property
     def fields(self) -> Mapping[str, Any]:
@@ -49,7 +52,8 @@ class Capture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """A count that was made later. `about` is a capture's inference id, else its event id; `counted_at` is when."""
+    """A count that was made later. `about` is a capture's inference id, else its event id; `counted_at` is when, at the
+    latest: files that others made tell the hour."""
 
     about: str
     count: int

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from binsight.errors import MissingObject
@@ -51,20 +52,20 @@ class CompactCaptures:
         bounds = {name: _text(moment) for name, moment in (("since", since), ("until", until)) if moment}
         objects = None
         for row in self._rows.read(**bounds):
-            capture = _capture(row)
+            capture = self._capture(row)
             if photos and capture.photo_sha256:
                 objects = objects or self._place.objects()
-                yield _capture(row, photo=objects.read(photo_name(capture)))
+                yield replace(capture, photo=objects.read(photo_name(capture)))
             else:
                 yield capture
 
     def problems(self) -> Iterator[Problem]:
         """Photos that a row names and that are missing, or are not those that were put there."""
         for row in self._rows.read():
-            capture = _capture(row)
-            if capture.photo_sha256 is None:
+            capture = self._capture(row)
+            if capture.photo_at is None:
                 continue
-            where = f"{self._place.url}/{photo_name(capture)}"
+            where = capture.photo_at
             try:
                 photo = self._place.objects().read(photo_name(capture))
             except MissingObject:
@@ -98,7 +99,22 @@ class CompactCaptures:
             answer=capture.answer,
             model=capture.model,
             expected=capture.expected,
+            share=capture.share,
         )
+
+    def _capture(self, row: CaptureRow) -> Capture:
+        capture = Capture(
+            event_id=row.event_id,
+            captured_at=datetime.fromisoformat(row.captured_at),
+            answer=row.answer,
+            inference_id=row.inference_id,
+            photo_sha256=row.photo_sha256,
+            photo_type=row.photo_type,
+            share=row.share,
+        )
+        if capture.photo_sha256 is None:
+            return capture
+        return replace(capture, photo_at=self._place.address(photo_name(capture)))
 
 
 def photo_name(capture: Capture) -> str:
@@ -108,15 +124,3 @@ def photo_name(capture: Capture) -> str:
 
 def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _capture(row: CaptureRow, photo: bytes | None = None) -> Capture:
-    return Capture(
-        event_id=row.event_id,
-        captured_at=datetime.fromisoformat(row.captured_at),
-        answer=row.answer,
-        inference_id=row.inference_id,
-        photo_sha256=row.photo_sha256,
-        photo_type=row.photo_type,
-        photo=photo,
-    )

@@ -7,19 +7,27 @@ import base64
 import hashlib
 import json
 import os
+import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from binsight.errors import BadInput
+from binsight.errors import BadInput, MissingObject
 from binsight.storage.captures.capture import Capture, Problem, hour_folder, hour_of
 from binsight.storage.captures.place import Place, failed, make_folder_durably, sync_folder
+from binsight.storage.objects import open_store
 
 SUFFIX = ".jsonl"
+SHARE = "binsight-share="
+"""So begins the custom attribute that tells with which share of the requests a line was kept."""
+_LINE = re.compile(rf"(?P<folder>.*)/(?P<file>[^/]+{re.escape(SUFFIX)}):(?P<number>[0-9]+)")
+"""Where a photo lies within a file of lines."""
 
 
 class LineCaptures:
@@ -114,9 +122,40 @@ class LineCaptures:
             lines = self._place.objects().read(info.name).split(b"\n")
             for number, line in enumerate(lines, 1):
                 if line:
-                    where = f"{self._place.url}/{info.name}:{number}"
-                    is_torn = number == len(lines)
-                    yield where, None if is_torn else _capture(line, photos), is_torn
+                    where = f"{self._place.address(info.name)}:{number}"
+                    capture = None if number == len(lines) else _capture(line, photos)
+                    if capture is not None and capture.photo_sha256 is not None:
+                        capture = replace(capture, photo_at=where)
+                    yield where, capture, number == len(lines)
+
+
+def is_line(address: str) -> bool:
+    """Whether this is where a photo lies within a file of lines, and not a file of its own."""
+    return _LINE.fullmatch(address) is not None
+
+
+def line_reader() -> Callable[[str], bytes]:
+    """How to get a photo by where it lies; of a few files all lines are kept, as photos of one hour come together.
+
+    It raises `MissingObject` where the file is gone, or holds no photo there.
+    """
+
+    @lru_cache(maxsize=4)
+    def lines(folder: str, file: str) -> list[bytes]:
+        return open_store(folder).read(file).split(b"\n")
+
+    def read(address: str) -> bytes:
+        found = _LINE.fullmatch(address)
+        assert found is not None
+        number, there = int(found["number"]), lines(found["folder"], found["file"])
+        capture = _capture(there[number - 1], photos=True) if number <= len(there) else None
+        if capture is None or capture.photo is None:
+            raise MissingObject(
+                f"{address} holds no photo any more; binsight captures verify names what is damaged"
+            )
+        return capture.photo
+
+    return read
 
 
 class _Appended:
@@ -167,12 +206,14 @@ def _line(capture: Capture) -> bytes:
         "data": capture.answer,
         "encoding": "JSON",
     }
-    about = {
+    about: dict[str, Any] = {
         "eventId": capture.event_id,
         "inferenceTime": f"{capture.captured_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
     }
     if capture.inference_id is not None:
         about["inferenceId"] = capture.inference_id
+    if capture.share is not None:
+        about["customAttributes"] = [f"{SHARE}{capture.share!r}"]
     line = {"captureData": data, "eventMetadata": about, "eventVersion": "0"}
     return json.dumps(line, separators=(",", ":")).encode() + b"\n"
 
@@ -191,8 +232,18 @@ def _capture(line: bytes, photos: bool) -> Capture | None:
             photo_sha256=None if photo is None else hashlib.sha256(photo).hexdigest(),
             photo_type=None if kept is None else str(kept["observedContentType"]),
             photo=photo if photos else None,
+            share=_share(about.get("customAttributes")),
         )
         json.loads(capture.answer)
     except (ValueError, KeyError, TypeError, AttributeError, BadInput):
         return None
     return capture
+
+
+def _share(attributes: Any) -> float | None:
+    """What one of them says, None where none does: a line that SageMaker wrote has what its callers sent along."""
+    for one in attributes if isinstance(attributes, list) else ():
+        if str(one).startswith(SHARE):
+            with suppress(ValueError):
+                return float(str(one).removeprefix(SHARE))
+    return None

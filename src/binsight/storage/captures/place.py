@@ -46,6 +46,10 @@ class Place:
         path = self.url.removeprefix("file://")
         return None if "://" in path else Path(path)
 
+    def address(self, name: str) -> str:
+        """Where a file of this place lies, for whoever opens it by itself: a path, or a URL of a bucket."""
+        return f"{self.url if self.folder is None else self.folder}/{name}"
+
     def put(self, files: Mapping[str, bytes]) -> None:
         """Write files, each whole or not at all; they are on the disk, under their names, when this returns.
 

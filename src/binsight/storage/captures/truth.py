@@ -1,15 +1,18 @@
 """Counts added to captures later, in SageMaker's ground-truth layout, and the two joined."""
 
 import json
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 from binsight.errors import BadInput, MissingObject
 from binsight.storage.captures.capture import Capture, Truth, hour_folder, hour_of
 from binsight.storage.captures.place import Place
 
 SUFFIX = ".jsonl"
+_MINUTE = re.compile(r"/([0-5]\d)-([0-5]\d)-(\d{3})-[^/]*$")
+"""So a file of ours says when within its hour it was made."""
 
 
 class Truths:
@@ -47,10 +50,9 @@ class Truths:
         """The count in force about each id. Lines that cannot be read, and counts that are none, are passed over."""
         truths: dict[str, Truth] = {}
         for info in self._place.names(SUFFIX):  # in the order of time, as the names have it
-            hour = hour_of(info.name)
-            assert hour is not None
+            counted_at = _made_at(info.name)
             for line in self._place.objects().read(info.name).splitlines():
-                if (truth := _truth(line, hour)) is not None:
+                if (truth := _truth(line, counted_at)) is not None:
                     truths[truth.about] = truth
         return truths
 
@@ -60,9 +62,16 @@ class Truths:
 
 
 def joined(captures: Iterable[Capture], truths: Mapping[str, Truth]) -> Iterator[tuple[Capture, Truth | None]]:
-    """Each capture with the count about it: by its event id, else by its inference id; None where nobody counted."""
+    """Each capture with the count about it: by its event id, else by its inference id; None where nobody counted.
+
+    An inference id that names a bin comes again with each photo of it. A count is about what was there when it was made.
+    """
     for capture in captures:
-        yield capture, truths.get(capture.event_id) or truths.get(capture.inference_id or "")
+        yield capture, truths.get(capture.event_id) or _earlier(capture, truths.get(capture.inference_id or ""))
+
+
+def _earlier(capture: Capture, truth: Truth | None) -> Truth | None:
+    return truth if truth is not None and capture.captured_at <= truth.counted_at else None
 
 
 def _about(name: str, by_event: Mapping[str, str | None], by_inference: Mapping[str, list[str]]) -> str:
@@ -85,10 +94,21 @@ def _line(truth: Truth) -> dict[str, object]:
     }
 
 
-def _truth(line: bytes, hour: datetime) -> Truth | None:
+def _made_at(name: str) -> datetime:
+    """When a file of counts was made, to the millisecond of its name; at the end of its hour where it does not say."""
+    hour = hour_of(name)
+    assert hour is not None
+    if (found := _MINUTE.search(name)) is None:
+        return hour + timedelta(hours=1)
+    minutes, seconds, milliseconds = map(int, found.groups())
+    # The name is cut to the millisecond, and a capture that the count is about may be of the same one.
+    return hour + timedelta(minutes=minutes, seconds=seconds, milliseconds=milliseconds + 1)
+
+
+def _truth(line: bytes, counted_at: datetime) -> Truth | None:
     try:
         fields = json.loads(line)
         about, count = str(fields["eventMetadata"]["eventId"]), int(fields["groundTruthData"]["data"])
     except (ValueError, KeyError, TypeError):
         return None
-    return Truth(about=about, count=count, counted_at=hour.astimezone(UTC)) if count >= 0 else None
+    return Truth(about=about, count=count, counted_at=counted_at) if count >= 0 else None

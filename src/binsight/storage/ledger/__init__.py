@@ -8,6 +8,7 @@ from binsight.storage.ledger.certificates import Certificates
 from binsight.storage.ledger.consignments import ConsignmentHistory, Consignments
 from binsight.storage.ledger.counts import Counted, Counts, Follows
 from binsight.storage.ledger.database import Ledger
+from binsight.storage.ledger.drift_episodes import DriftEpisode, DriftEpisodes
 from binsight.storage.ledger.evidence import Evidence
 from binsight.storage.ledger.journal import Entry, Journal, Proof
 from binsight.storage.ledger.leases import BIN, PHOTO, Lease, Leases
@@ -45,6 +46,8 @@ __all__ = [
     "Counts",
     "DecisionRow",
     "Detail",
+    "DriftEpisode",
+    "DriftEpisodes",
     "Entry",
     "Evidence",
     "Follows",

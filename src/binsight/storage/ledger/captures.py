@@ -26,6 +26,7 @@ class CaptureRow:
     answer: str
     model: str
     expected: int | None
+    share: float | None = None
 
 
 class CaptureRows:

@@ -106,6 +106,12 @@ def inserted(connection: sa.Connection, into: sa.Insert, rows: Sequence[Mapping[
     return True
 
 
+def alone(connection: sa.Connection, lock: int) -> None:
+    """Have nobody else come here with this lock until the writing transaction ends. SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
+
+
 def shown(url: str) -> str:
     """The URL without a password."""
     scheme, separator, rest = url.partition("://")
@@ -159,8 +165,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 def _migrate(connection: sa.Connection) -> None:
     """Bring the tables to the newest form. One process at a time does it; the others wait and find it done."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATING})
+    alone(connection, _MIGRATING)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection

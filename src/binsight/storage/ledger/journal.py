@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from binsight.storage.ledger.database import Ledger
+from binsight.storage.ledger.database import Ledger, alone
 from binsight.storage.ledger.tables import journal
 
 _PAGE = 1000
@@ -70,8 +70,7 @@ def append(connection: sa.Connection, *, kind: str, subject: str, body: Mapping[
 
 def hold_end(connection: sa.Connection) -> None:
     """Have nobody else append until this writing transaction ends: for an act that rests on what was read before it."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _APPENDING})
+    alone(connection, _APPENDING)
 
 
 def entries_of(connection: sa.Connection, subject: str, kinds: Sequence[str]) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""Further tables as the newest migration leaves them: those of retrainings."""
+"""Further tables as the newest migration leaves them: those of retrainings, and of what they may be due for."""
 
 import sqlalchemy as sa
 
@@ -24,6 +24,9 @@ retrainings = sa.Table(
     sa.Column("watch", sa.String(20)),
     sa.Column("alias", sa.String(40)),
     sa.Column("revision", sa.Integer),
+    sa.Column("drift", sa.Integer),
+    sa.Column("num_labelled", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("labelled_until", sa.String(32)),
     sa.Index("retrainings_by_time", "begun_at", "id"),
     sa.Index("retrainings_by_watch", "watch"),
 )
@@ -35,6 +38,19 @@ turns = sa.Table(
     sa.Column("holder", sa.String(36), nullable=False),
     sa.Column("place", sa.Text, nullable=False),
     sa.Column("beats", sa.BigInteger, nullable=False),
+)
+
+drift_episodes = sa.Table(
+    "drift_episodes",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("version", sa.String(12), nullable=False),
+    sa.Column("began_at", sa.String(32), nullable=False),
+    sa.Column("seen_at", sa.String(32), nullable=False),
+    sa.Column("ended_at", sa.String(32)),
+    sa.Column("host", sa.String(200), nullable=False),
+    sa.Column("sentence", sa.Text, nullable=False),
+    sa.Index("drift_episodes_by_version", "version", "number"),
 )
 
 marks = sa.Table(

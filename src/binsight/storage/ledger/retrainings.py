@@ -28,7 +28,9 @@ OPEN, PASSED, ROLLED_BACK, MOVED = "open", "passed", "rolled back", "moved"
 class Retraining:
     """One retraining. Moments are UTC in ISO 8601; `outcome` is what was decided and by which figures.
 
-    `alias` at `revision` is the move that it made; `watch` is None where it made none.
+    `alias` at `revision` is the move that it made; `watch` is None where it made none. It took in `num_counts` of bins and
+    `num_labelled` of captures, the last of which was added at `labelled_until`, and answers the episode of `drift` that was
+    under way when it began.
     """
 
     id: str
@@ -48,6 +50,9 @@ class Retraining:
     watch: str | None = None
     alias: str | None = None
     revision: int | None = None
+    drift: int | None = None
+    num_labelled: int = 0
+    labelled_until: str | None = None
 
 
 class Retrainings:
@@ -66,6 +71,9 @@ class Retrainings:
         inputs_sha256: str,
         num_counts: int,
         champion: str,
+        drift: int | None = None,
+        num_labelled: int = 0,
+        labelled_until: str | None = None,
         now: datetime | None = None,
     ) -> None:
         """Keep that a retraining begins; one that has begun goes on."""
@@ -84,6 +92,9 @@ class Retrainings:
             "changed_at": at,
             "sentence": "",
             "outcome": "{}",
+            "drift": drift,
+            "num_labelled": num_labelled,
+            "labelled_until": labelled_until,
         }
         with self._ledger.writing() as connection:
             inserted(connection, sa.insert(retrainings).values(row))

@@ -79,6 +79,7 @@ captures = sa.Table(
     sa.Column("answer", sa.Text, nullable=False),
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("expected", sa.BigInteger),
+    sa.Column("share", sa.Float),
     sa.Index("captures_by_time", "endpoint", "variant", "captured_at", "event_id"),
 )
 
