@@ -29,6 +29,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 pytest_plugins = [
     "tests.ledger_support",
     "tests.console_fixtures",
+    "tests.labelled_support",
     "tests.retrain_fixtures",
     "tests.promotion_world",
 ]

@@ -1,8 +1,8 @@
 """Captures that people labelled join a retraining: weighted by the share that was kept, and never beside what judges."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 from json import dumps
 from pathlib import Path
@@ -12,23 +12,20 @@ import pytest
 from PIL import Image
 from tests.captures_support import NOON, PHOTOS, a_capture
 from tests.dataset_support import real_dataset
+from tests.labelled_support import keep, label
 from tests.ledger_support import Opener
-from tests.retrain_fakes import tell, times_begun
 from tests.retrain_support import counted, fresh_photos
-from tests.retrain_world import Killed, Retrained
 from tests.s3_server import CREDENTIALS, S3Server
 from tests.test_strip import tagged
 
 from binsight.dataset.manifest import Dataset, write_manifest
-from binsight.imaging.drawn import drawn_photo
 from binsight.imaging.strip import stripped
 from binsight.lifecycle.counted import CAPTURED, counted_bins, gather, read_gathered
 from binsight.lifecycle.extended import WEIGHT, extend
 from binsight.lifecycle.labelled import Labels, labels_of
-from binsight.lifecycle.retrain import NOTHING_TO_DO
 from binsight.settings import settings
 from binsight.storage.captures import Capture, open_captures, open_truths, prune
-from binsight.storage.ledger import Ledger, Retrainings
+from binsight.storage.ledger import Ledger
 
 SIZES = {"train": 12, "val": 4, "test": 4}
 
@@ -38,32 +35,9 @@ def base(abid: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return real_dataset(abid, tmp_path_factory.mktemp("base") / "base", SIZES)  # type: ignore[arg-type]
 
 
-@pytest.fixture(params=["compact", "sagemaker"])
-def captures_in(
-    request: pytest.FixtureRequest, places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
-    """Where captures lie, as the environment names it, in both layouts."""
-    monkeypatch.setenv("BINSIGHT_CAPTURE", str(tmp_path / "captures"))
-    monkeypatch.setenv("BINSIGHT_CAPTURE_LAYOUT", request.param)
-    settings.cache_clear()
-    yield tmp_path / "captures"
-
-
 @pytest.fixture
 def ledger(opened: Opener, places: dict[str, str]) -> Ledger:
     return opened(places["BINSIGHT_LEDGER"])
-
-
-def keep(captures: Sequence[Capture]) -> None:
-    store = open_captures(settings())
-    store.write(captures)
-    store.close()
-
-
-def label(counts: Mapping[str, int], *, now: datetime | None = None) -> None:
-    store = open_captures(settings())
-    open_truths(settings()).add(store.read(), counts, now=now or datetime.now(UTC))
-    store.close()
 
 
 def kept(photos: Sequence[tuple[Path, int]], *, minute: float = 0, **values: Any) -> list[Capture]:
@@ -338,75 +312,3 @@ def test_new_ones_are_told_by_when_they_were_added_though_retention_deletes_old_
     store.close()
     after = labels_of(settings())
     assert (after.number, after.number_since(before.until)) == (2, 1)
-
-
-# Within whole retrainings, whose steps are quick.
-
-
-@pytest.fixture
-def site(retrained: Retrained, captures_in: Path) -> Retrained:
-    tell("keep")
-    return retrained
-
-
-def labelled(number: int, *, first: int = 0) -> None:
-    """So many more captures, each with its count; none of a bin that was counted."""
-    places = range(first, first + number)
-    captures = [a_capture(place, stripped(drawn_photo(2, seed=900 + place)), share=0.1) for place in places]
-    keep(captures)
-    label({one.event_id: 2 for one in captures})
-
-
-def test_they_make_a_retraining_due_once_and_are_among_its_photos(site: Retrained) -> None:
-    terms = ("due.counts=5", "due.rest_hours=0")
-    labelled(1)
-    assert site.run(*terms, when_due=True).sentence == "not due: 4 new counts of 5, 0.0 days of 30, no drift"
-    labelled(1, first=1)
-    assert site.run(*terms, when_due=True).state == "kept"
-    (row,) = Retrainings(site.ledger).newest()
-    assert (row.num_counts, row.num_labelled) == (3, 2)
-    (counts,) = (site.site.work / "steps").glob("gather-*/counts")
-    assert [one["origin"] for one in read_gathered(counts)].count(CAPTURED) == 2
-    assert site.run(*terms, when_due=True).sentence.startswith("not due: no bin was counted since")
-    labelled(1, first=2)
-    assert site.run(*terms, when_due=True).sentence.startswith("not due: 1 new counts of 5")
-    assert site.run().state == "kept", "there is something new to learn"
-
-
-def test_the_terms_can_leave_them_out(site: Retrained) -> None:
-    labelled(2)
-    terms = ("due.counts=4", "data.captures=false")
-    assert site.run(*terms, when_due=True).sentence.startswith("not due: 3 new counts of 4")
-    assert site.run(*terms).state == "kept"
-    assert Retrainings(site.ledger).newest()[0].num_labelled == 0
-    assert site.run("due.counts=2", "due.rest_hours=0", when_due=True).state == "kept", (
-        "those that nothing has seen"
-    )
-
-
-def test_killed_it_goes_on_with_those_that_there_were(site: Retrained) -> None:
-    def kill(done: Any) -> None:
-        raise Killed
-
-    labelled(1)
-    with pytest.raises(Killed):
-        site.run(after_step=kill)
-    labelled(1, first=1)
-    assert site.run().state == "kept"
-    assert set(times_begun(site.site.work).values()) == {1}
-    assert Retrainings(site.ledger).newest()[0].num_labelled == 1
-    assert site.run().state == "kept", "the later one is new"
-    assert site.run().state == NOTHING_TO_DO
-
-
-def test_captures_that_cannot_be_reached_are_a_sentence(site: Retrained, monkeypatch: pytest.MonkeyPatch) -> None:
-    from binsight.errors import StorageFailure
-    from binsight.storage.captures import Truths
-
-    def failing(*_: Any) -> Any:
-        raise StorageFailure("the bucket answers 503; try again later")
-
-    monkeypatch.setattr(Truths, "read", failing)
-    with pytest.raises(StorageFailure, match="answers 503"):
-        site.run()
-    assert site.run("data.captures=false").state == "kept"

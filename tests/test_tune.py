@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from optuna.trial import TrialState
 from tests.dataset_support import real_dataset
 from tests.forked import Forked
+from tests.train_support import SEARCH
 
 from binsight.cli import cli
 from binsight.dataset.manifest import Dataset
@@ -33,25 +34,6 @@ from binsight.model.tune_report import done_trials, importances
 
 pytestmark = pytest.mark.usefixtures("cache")
 
-SEARCH = """
-name = "small"
-[data]
-dataset = "{dataset}"
-preprocessing = {{ size = 32, fit = "squash", mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] }}
-[model]
-backbone = "timm:lcnet_035"
-flip_average = false
-[training]
-epochs = 2
-precision = "fp32"
-[search]
-trials = 3
-pruner = "none"
-[search.fields]
-"training.lr" = {{ low = 1e-4, high = 1e-2, log = true }}
-"training.batch_size" = [8, 16]
-"""
-
 
 @pytest.fixture(scope="module")
 def dataset(abid: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
@@ -61,7 +43,7 @@ def dataset(abid: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture
 def file(dataset: Dataset, tmp_path: Path) -> Path:
     path = tmp_path / "small.toml"
-    path.write_text(SEARCH.format(dataset=dataset.folder))
+    path.write_text(SEARCH.format(dataset=dataset.folder, trials=3) + '"training.batch_size" = [8, 16]\n')
     return path
 
 

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from tests.batch_support import processes_below
 from tests.dataset_support import real_dataset
+from tests.train_support import SEARCH
 
 from binsight.cli import cli
 from binsight.errors import BadInput, MissingExtra
@@ -20,30 +21,12 @@ from binsight.model.tune import open_study
 
 pytestmark = [pytest.mark.usefixtures("cache"), pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
-SEARCH = """
-name = "small"
-[data]
-dataset = "{dataset}"
-preprocessing = {{ size = 32, fit = "squash", mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] }}
-[model]
-backbone = "timm:lcnet_035"
-flip_average = false
-[training]
-epochs = 2
-precision = "fp32"
-[search]
-trials = 4
-pruner = "none"
-[search.fields]
-"training.lr" = {{ low = 1e-4, high = 1e-2, log = true }}
-"""
-
 
 @pytest.fixture
 def file(abid: Path, tmp_path: Path) -> Path:
     dataset = real_dataset(abid, tmp_path / "dataset", {"train": 32, "val": 16})
     path = tmp_path / "small.toml"
-    path.write_text(SEARCH.format(dataset=dataset.folder))
+    path.write_text(SEARCH.format(dataset=dataset.folder, trials=4))
     return path
 
 
