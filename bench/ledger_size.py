@@ -24,7 +24,7 @@ from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
-from bench.ledger_rows import fill
+from bench.ledger_rows import GROWING, fill
 from tests.postgres_server import running_postgres
 
 from binsight.storage.ledger import (
@@ -183,6 +183,16 @@ def ask(ledger: Ledger, question: Callable[[], object]) -> tuple[float, Explaine
     )
 
 
+def sizes(ledger: Ledger) -> str:
+    """Bytes a row of each growing table, with its indices."""
+    said = []
+    for name in GROWING:
+        total = _value(ledger, f"SELECT pg_total_relation_size('{name}')")
+        rows = int(_value(ledger, f"SELECT count(*) FROM {name}"))
+        said.append(f"{name} {int(total) // rows:,}" if rows else "")
+    return ", ".join(filter(None, said))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=10_000_000)
@@ -196,6 +206,7 @@ def main() -> None:
             f"{given.rows:,} of each, {int(size) / 1e9:.1f} GB, in {time.perf_counter() - started:.0f} s",
             flush=True,
         )
+        print(f"bytes a row, with its indices: {sizes(ledger)}", flush=True)
         bad = []
         for name, question in questions(ledger).items():
             milliseconds, plan = ask(ledger, question)

@@ -9,7 +9,8 @@ cores could not count. First one replica has the server to itself, then all have
 second each.
 
 Contention is how much longer a request takes with all of them than alone, as a share of the request's time; the goal is at
-most 5%. Beside it, what the server itself says: how much of the requests' time its sessions waited for locks.
+most 5%. Beside it, what the server itself says: for how much of the time of requests and of people's counts its sessions
+waited for locks.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from multiprocessing.queues import Queue
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from tests.captures_support import an_answer
@@ -58,9 +60,9 @@ class Took:
 
 
 def replica(
-    number: int, url: str, folder: str, token: str, rate: float, seconds: float, out: "Queue[Took]"
+    number: int, url: str, folder: str, token: str, rate: float, seconds: float, out: "Queue[Took]", ready: Any
 ) -> None:
-    """One replica from its start to its end; what it measured goes into `out`."""
+    """One replica from its start to its end; what it measured goes into `out`. All begin once all are `ready`."""
     took, ends = Took(), threading.Event()
     threads = [
         threading.Thread(target=look, args=(url, ends)),
@@ -69,7 +71,7 @@ def replica(
     keys = KnownKeys.open(url)
     for thread in threads:
         thread.start()
-    asyncio.run(answer(number, url, folder, token, keys, rate, seconds, took))
+    asyncio.run(answer(number, url, folder, token, keys, rate, seconds, took, ready))
     ends.set()
     for thread in threads:
         thread.join()
@@ -78,7 +80,15 @@ def replica(
 
 
 async def answer(
-    number: int, url: str, folder: str, token: str, keys: KnownKeys, rate: float, seconds: float, took: Took
+    number: int,
+    url: str,
+    folder: str,
+    token: str,
+    keys: KnownKeys,
+    rate: float,
+    seconds: float,
+    took: Took,
+    ready: Any,
 ) -> None:
     """Photos at random moments, so many a second on average, each captured before it is answered."""
     chosen = Settings(ledger=url, capture=folder, capture_free_bytes=0)
@@ -86,6 +96,7 @@ async def answer(
     photos = [drawn_photo(count, seed=100 * number + count) for count in range(6)]
     capturer.start()
     await one(capturer, keys, token, photos[0], Took())  # what is opened at the first is not the others' fault
+    await asyncio.to_thread(ready.wait)
     at, running = time.monotonic(), set[asyncio.Task[None]]()
     end = at + seconds
     while (at := at + chance.expovariate(rate)) < end:
@@ -135,13 +146,14 @@ def together(
 ) -> tuple[Took, dict[str, float]]:
     """So many replicas at once: all that they took, and seconds that the server's sessions waited, by what for."""
     context = multiprocessing.get_context("spawn")
-    out = context.Queue()
+    out, ready = context.Queue(), context.Barrier(replicas + 1)
     processes = [
-        context.Process(target=replica, args=(n, url, str(folder), token, given.rate, given.seconds, out))
+        context.Process(target=replica, args=(n, url, str(folder), token, given.rate, given.seconds, out, ready))
         for n in range(replicas)
     ]
     for process in processes:
         process.start()
+    ready.wait()
     waits, all_of_them, ended = defaultdict[str, float](float), Took(), threading.Event()
     sampler = threading.Thread(target=sample, args=(url, waits, ended))
     sampler.start()

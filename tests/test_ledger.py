@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from tests.ledger_support import Opener, ledger_at
 
 from binsight.errors import BadInput, ChangedMeanwhile, MissingObject, StorageFailure
-from binsight.storage.ledger import Ledger, Models, Pointed
+from binsight.storage.ledger import Ledger, Models, Pointed, database, migrate
 from binsight.storage.ledger.tables import metadata
 
 
@@ -38,6 +38,28 @@ def test_the_tables_are_those_that_the_migrations_make(ledger_url: str, opened: 
             connection, opts={"version_table": "ledger_version", "compare_type": True}
         )
         assert compare_metadata(context, metadata) == []
+
+
+def test_the_newest_tables_are_known_by_the_last_migration(ledger_url: str, opened: Opener) -> None:
+    versions = Path(migrate.__file__).parent / "migrations" / "versions"
+    assert max(file.name[:4] for file in versions.glob("0*.py")) == migrate.NEWEST
+    with opened(ledger_url).reading() as connection:
+        assert migrate.is_newest(connection)
+        assert (
+            connection.execute(sa.text(f"SELECT version_num FROM {migrate.VERSION_TABLE}")).scalar()
+            == migrate.NEWEST
+        )
+
+
+def test_a_ledger_that_is_as_it_should_be_is_opened_without_waiting_for_who_writes(
+    models: Models, ledger_url: str, opened: Opener
+) -> None:
+    with opened(ledger_url).writing() as connection:
+        connection.execute(sa.text("UPDATE aliases SET revision = revision"))
+        if connection.dialect.name == "postgresql":  # as somebody who migrates
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": database._MIGRATING})
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(_open, ledger_url).result(timeout=20)
 
 
 def test_opening_again_keeps_what_is_there(models: Models, ledger_url: str, opened: Opener) -> None:

@@ -1,7 +1,6 @@
 """The connection: opened by URL, brought to the newest tables, the same for SQLite and PostgreSQL."""
 
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,10 +11,9 @@ from binsight.errors import BadInput, MissingExtra, StorageFailure
 
 try:
     import sqlalchemy as sa
-    from alembic import command
-    from alembic.config import Config
-    from alembic.util.exc import CommandError
     from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+
+    from binsight.storage.ledger.migrate import is_newest, migrate
 except ImportError:
     raise MissingExtra("the ledger", extra="ledger") from None
 
@@ -24,9 +22,6 @@ BUSY_S = 30
 _WRITES = "binsight_writes"
 _MIGRATING = 0x62696E73
 """PostgreSQL's lock that one process alone may hold while it makes tables: "bins"."""
-
-_ALEMBICS = threading.Lock()
-"""Alembic keeps what it migrates in a global: two threads that open two ledgers would migrate each other's."""
 
 
 class Ledger:
@@ -59,8 +54,12 @@ class Ledger:
             raise MissingExtra(f"a ledger at {shown(url)}", extra="postgres") from None
         ledger = cls(engine, url)
         try:
-            with ledger.writing() as connection:
-                _migrate(connection)
+            with ledger.reading() as connection:
+                due = not is_newest(connection)
+            if due:
+                with ledger.writing() as connection:
+                    alone(connection, _MIGRATING)
+                    migrate(connection)
         except BaseException:
             ledger.close()
             raise
@@ -161,18 +160,3 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     """A writer takes the lock at once: of two that read first and write then, one would fail."""
     writes = connection.get_execution_options().get(_WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _migrate(connection: sa.Connection) -> None:
-    """Bring the tables to the newest form. One process at a time does it; the others wait and find it done."""
-    alone(connection, _MIGRATING)
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    try:
-        with _ALEMBICS:
-            command.upgrade(config, "head")
-    except CommandError as error:  # tables of a revision that this version does not have
-        raise StorageFailure(
-            f"the ledger was made by a newer Binsight ({error}); install that, or name another ledger in BINSIGHT_LEDGER"
-        ) from None

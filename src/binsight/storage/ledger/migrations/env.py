@@ -2,12 +2,13 @@
 
 from alembic import context
 
+from binsight.storage.ledger.migrate import VERSION_TABLE
 from binsight.storage.ledger.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    version_table="ledger_version",
+    version_table=VERSION_TABLE,
     transactional_ddl=True,
 )
 context.run_migrations()
