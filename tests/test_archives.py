@@ -10,12 +10,15 @@ import pyarrow.parquet as parquet
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
+from fastapi import FastAPI
+from tests.console_support import signed_in, what_it_says
 from tests.ledger_support import Opener
 from tests.small_disk import mounted
 from tests.tasks_support import a_line, a_user, claim, count, task_of_line
 
 from binsight.audit.archive import archive, archive_faults, old_audits, restore
 from binsight.audit.evidence import make_evidence
+from binsight.audit.lines import WORDS
 from binsight.cli import cli
 from binsight.errors import BinsightError, ChangedMeanwhile, GateFailed, MissingObject, StorageFailure
 from binsight.storage.ledger import Archives, Audit, AuditLineRow, Audits, FoundBy, Journal, Ledger, TaskRows, prove
@@ -44,7 +47,8 @@ def an_audit(ledger: Ledger, *, tasked: list[AuditLineRow] = TASKED) -> Audit:
     for first in (0, 10, 20):
         found_by = [FoundBy(site="DC1", aisle="A", value_off=line.place / 7) for line in LINES[first : first + 10]]
         kept.add(audit, LINES[first : first + 10], found_by)
-    kept.end(audit, {"num_records": 30})
+    verdicts = {f"num_{word}": sum(line.verdict == word for line in LINES) for word in WORDS}
+    kept.end(audit, verdicts | {"num_records": 30, "exceptions": {}, "units_off": 1.0, "units_expected": 9})
     TaskRows(ledger).create(audit.id, [task_of_line(line) for line in tasked], by="ann")
     return audit
 
@@ -286,3 +290,17 @@ def test_the_commands_do_the_same_and_the_log_is_proven(
     (kept / done["name"]).unlink()
     with ledger.reading() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(tasks)).scalar() == 2
+
+
+def test_the_console_says_where_an_archived_audits_lines_are(
+    console_ledger: Ledger, console_app: FastAPI, tmp_path: Path
+) -> None:
+    audit = an_audit(console_ledger, tasked=[])
+    an_audit(console_ledger, tasked=[])
+    visitor = signed_in(console_app, "ann")
+    page = f"/exceptions?audit={audit.id}&kind=verified"
+    assert "A-0030" in visitor.get(page).text
+    archive(console_ledger, audit.id, open_store(str(tmp_path / "archive"), create=True), by="carl")
+    said = what_it_says(visitor.get(page))
+    assert f"binsight audit restore {audit.id} brings them back" in said
+    assert "A-0030" not in said
