@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from tests.console_support import signed_in, what_it_says
 from tests.ledger_support import Opener
 from tests.small_disk import mounted
-from tests.tasks_support import a_line, a_user, claim, count, task_of_line
+from tests.tasks_support import a_line, a_user, claim, count, decide, state, task_of_line
 
 from binsight.audit.archive import archive, archive_faults, old_audits, restore
 from binsight.audit.evidence import make_evidence
@@ -121,6 +121,19 @@ def test_a_count_that_can_be_taken_back_keeps_its_audit(ledger: Ledger) -> None:
     count(ledger, claim(ledger, ben).token, 3, ben)
     assert old_audits(ledger, TOMORROW) == []
     TaskRows(ledger).settled_one(TaskRows(ledger).due(now=TOMORROW)[0])
+    assert len(old_audits(ledger, TOMORROW)) == 1
+
+
+def test_what_was_rejected_waits_for_nobody(ledger: Ledger) -> None:
+    an_audit(ledger, tasked=TASKED[:1])
+    an_audit(ledger, tasked=[])
+    ben, cat, dan = (a_user(ledger, name) for name in ("ben", "cat", "dan"))
+    for user, found in ((ben, 5), (cat, 7)):
+        lease = claim(ledger, user)
+        count(ledger, lease.token, found, user)
+    assert state(ledger, lease) == ("approve", None)
+    assert old_audits(ledger, TOMORROW) == []
+    decide(ledger, lease, "rejected", dan)
     assert len(old_audits(ledger, TOMORROW)) == 1
 
 

@@ -16,10 +16,11 @@ from binsight.storage.ledger.archived import ARCHIVED, RESTORED, archived
 from binsight.storage.ledger.audits import ENDED, LINES, AuditLineRow, FoundBy, lines_with_tasks, row_fields
 from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.journal import Entry, Journal, append, digest_of_rows, hold_end
+from binsight.storage.ledger.leases import OPEN
 from binsight.storage.ledger.tables import audit_lines, audits, journal, tasks
 
-_OVER = ("matched", "confirmed", "approved", "cancelled")
-"""States in which nothing more is to come of a task."""
+_WAITING = (*OPEN, "approve")
+"""States in which something is still to come of a task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +176,7 @@ def _picked(kind: Any, row: "sa.RowMapping") -> Any:
 
 def _has_work(connection: sa.Connection, audit_id: str) -> bool:
     """Whether a task of it is not over, or its outcome can still be taken back."""
-    going_on = tasks.c.state.not_in(_OVER) | tasks.c.settle_at.is_not(None)
+    going_on = tasks.c.state.in_(_WAITING) | tasks.c.settle_at.is_not(None)
     query = sa.select(tasks.c.id).where((tasks.c.audit == audit_id) & going_on).limit(1)
     return connection.execute(query).first() is not None
 
