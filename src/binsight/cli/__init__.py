@@ -54,7 +54,7 @@ COMMANDS = {
     "keys": ("binsight.cli.keys:keys", "Give, renew and take away keys to the service."),
     "captures": ("binsight.cli.captures:captures", "What the service kept: photos, answers, counts added later."),
     "models": ("binsight.cli.models:models", "Register models, and say which one is in use."),
-    "data": ("binsight.cli.data:data", "Fetch, inspect and prepare photos and records; find doubtful ones."),
+    "data": ("binsight.cli.data:data", "Fetch, inspect, prepare and pack photos and records; find doubtful ones."),
     "train": ("binsight.cli.train:train", "Train a network by a recipe: a run folder."),
     "tune": ("binsight.cli.tune:tune", "Search for the best recipe: a study, its report, best.toml."),
     "evaluate": ("binsight.cli.evaluate:evaluate", "Measure a run or bundle on a dataset: a report."),

@@ -1,4 +1,4 @@
-"""`binsight data …`: fetch, inspect, prepare, suspects."""
+"""`binsight data …`: fetch, inspect, prepare, pack, suspects."""
 
 import click
 
@@ -8,6 +8,7 @@ COMMANDS = {
     "fetch": ("binsight.cli.data_fetch:fetch", "Fetch photos and their records into a folder; resumable."),
     "inspect": ("binsight.cli.data_inspect:inspect", "Look at photos and records: an HTML report."),
     "prepare": ("binsight.cli.data_prepare:prepare", "Make a dataset: checked, split by bin chain."),
+    "pack": ("binsight.cli.data_pack:pack", "Pack a dataset into shards, in a folder or a bucket."),
     "suspects": (
         "binsight.cli.data_suspects:suspects",
         "Rank labelled photos whose record is probably wrong.",
@@ -17,4 +18,4 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def data() -> None:
-    """Fetch, inspect and prepare photos and records; find doubtful ones."""
+    """Fetch, inspect, prepare and pack photos and records; find doubtful ones."""

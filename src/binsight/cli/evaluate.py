@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.options import json_option, print_json, require_extra
+from binsight.cli.options import dataset_place, json_option, print_json, require_extra
 from binsight.errors import BadInput, GateFailed
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("dataset", type=dataset_place)
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @json_option
 def evaluate(
     model: Path,
-    dataset: Path,
+    dataset: Path | str,
     split: str,
     where: tuple[str, ...],
     by: tuple[str, ...],

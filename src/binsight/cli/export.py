@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.options import json_option, print_json, require_extra
+from binsight.cli.options import dataset_place, json_option, print_json, require_extra
 
 if TYPE_CHECKING:
     from binsight.model.quantise import Weights
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--dataset",
-    type=click.Path(path_type=Path),
+    type=dataset_place,
+    metavar="PLACE",
     help="Where the run's dataset lies now, if not where the recipe says.",
 )
 @click.option("--name", help="Name of the model.  [default: the bundle folder's name]")
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 def export(
     run: Path,
     bundle: Path,
-    dataset: Path | None,
+    dataset: Path | str | None,
     name: str | None,
     weights: "Weights",
     size: int | None,

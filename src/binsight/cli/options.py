@@ -4,6 +4,7 @@ import getpass
 import json
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,6 +34,11 @@ MODULES = {
 }
 MODULES["tune"] = (*MODULES["train"], "optuna")
 """What each extra must bring for the commands that need it."""
+
+
+def dataset_place(value: str) -> Path | str:
+    """A dataset's folder, or `s3://bucket/prefix`, as the type of an argument."""
+    return value if "://" in value else Path(value)
 
 
 def require_extra(extra: str, what: str) -> None:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from binsight.cli.options import json_option, print_json, require_extra
+from binsight.cli.options import dataset_place, json_option, print_json, require_extra
 
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("dataset", type=dataset_place)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--split",
@@ -25,7 +25,9 @@ from binsight.cli.options import json_option, print_json, require_extra
     help="Only photos with this value in a column of the manifest; repeatable.",
 )
 @json_option
-def reference(bundle: Path, dataset: Path, out: Path, split: str, where: tuple[str, ...], as_json: bool) -> None:
+def reference(
+    bundle: Path, dataset: Path | str, out: Path, split: str, where: tuple[str, ...], as_json: bool
+) -> None:
     """Say which photos drift is measured against: a new bundle of the same model.
 
     The result is a bundle at OUT with the network, the calibration and the certificate of BUNDLE, and a reference: what

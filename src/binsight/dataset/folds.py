@@ -68,7 +68,12 @@ def fold_photos(
 
 
 def write_fold(dataset: Dataset, photos: tuple[LabelledPhoto, ...], folder: Path, **about: object) -> None:
-    """Write photos of a dataset, split anew, as a dataset of links. Raises `StorageFailure` where the disk fails."""
+    """Write photos of a dataset, split anew, as a dataset of links.
+
+    Raises `BadDataset` where the photos are not files of a folder, `StorageFailure` where the disk fails.
+    """
+    for photo in dataset.photos[:1]:
+        dataset.path_of(photo)
     link = folder / PHOTOS_NAME
     make_folder(folder)
     try:

@@ -81,7 +81,7 @@ class KnownPhotos:
             ) from None
         if (table.schema.metadata or {}).get(_FOUND_BY) != _found_by(limits):
             return cls()
-        files = {photo.photo: dataset.folder / photo.file for photo in dataset.photos}
+        files = {photo.photo: dataset.path_of(photo) for photo in dataset.photos}
         return cls({row["photo"]: _known(row, files.get(row["photo"])) for row in _rows(table)})
 
     def reuse(self, photo: str, stamp: Stamp | None, staged: Path) -> CheckedPhoto | None:

@@ -11,7 +11,8 @@ DATASET/
     └── <photo>.jpg
 ```
 
-`dataset.json` is written last, so that a folder that has one is whole.
+`dataset.json` is written last, so that a folder that has one is whole. A dataset may also be packed (`shards`), and lie
+in an object store (`remote`).
 """
 
 import json
@@ -21,7 +22,9 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
+from binsight.dataset.photo_files import FolderFiles, PhotoFiles
 from binsight.errors import BadDataset, MissingExtra, MissingObject
+from binsight.storage.objects import open_store
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -61,10 +64,24 @@ class Dataset:
     folder: Path
     digest: str
     photos: tuple[LabelledPhoto, ...]
+    files: PhotoFiles
 
     @classmethod
-    def open(cls, folder: Path) -> "Dataset":
-        """Open a dataset folder. Raises `MissingObject` or `BadDataset`, naming what is wrong with it."""
+    def open(cls, place: "Path | str") -> "Dataset":
+        """Open a dataset: a folder, or `s3://bucket/prefix`, whose `folder` then holds the manifest alone.
+
+        Raises `MissingObject` or `BadDataset`, naming what is wrong with it, and of a bucket as `Objects.read` does.
+        """
+        if isinstance(place, str) and "://" in place:
+            from binsight.dataset.remote import open_remote  # which opens its copy of the manifest by this class
+
+            return open_remote(place)
+        folder = Path(place)
+        return cls.of(folder, files=_files(folder))
+
+    @classmethod
+    def of(cls, folder: Path, *, files: PhotoFiles) -> "Dataset":
+        """The dataset whose manifest lies in `folder`, and whose photos are `files`. Raises as `open` does."""
         manifest = folder / MANIFEST_NAME
         if not manifest.is_file():
             raise MissingObject(f"{folder} holds no {MANIFEST_NAME}; make a dataset with: binsight data prepare")
@@ -76,7 +93,7 @@ class Dataset:
                 f"{manifest} must have the checksum that {SUMMARY_NAME} names ({recorded}), but has {digest}; "
                 "prepare the dataset again"
             )
-        return cls(folder=folder, digest=digest, photos=photos)
+        return cls(folder=folder, digest=digest, photos=photos, files=files)
 
     def select(
         self, split: Split | None = None, *, where: Callable[[LabelledPhoto], bool] | None = None
@@ -99,13 +116,24 @@ class Dataset:
 
     def read_bytes(self, photo: LabelledPhoto) -> bytes:
         """The photo's file. Raises `BadDataset` where it is gone."""
-        try:
-            return (self.folder / photo.file).read_bytes()
-        except OSError as error:
+        return self.files.read([photo])[0]
+
+    def path_of(self, photo: LabelledPhoto) -> Path:
+        """The photo as a file. Raises `BadDataset` where photos lie otherwise than as files of the dataset's folder."""
+        if not isinstance(self.files, FolderFiles):
             raise BadDataset(
-                f"{self.folder / photo.file} is in the manifest but cannot be read ({error.strerror}); "
-                "prepare the dataset again"
-            ) from None
+                f"{self.folder.name} must be a folder of photos for this, but is packed or lies in an object store; "
+                "name the folder that it was made from"
+            )
+        return self.folder / photo.file
+
+
+def _files(folder: Path) -> PhotoFiles:
+    from binsight.dataset import shards  # which reads rows of this module
+
+    if not (folder / shards.SHARDS_NAME).is_file():
+        return FolderFiles(folder)
+    return shards.ShardFiles(open_store(str(folder)), shards.read_places(folder / shards.SHARDS_NAME))
 
 
 def _summary(folder: Path) -> dict[str, Any]:

@@ -112,11 +112,11 @@ def _joined(
     new = list(_new(rows, _known(base, rows), _bins(judging), joining))
     for photo in base.photos:
         if photo.photo not in joining.contradicted:
-            _put(joining, photo.photo, base.folder / photo.file, photo)
+            _put(joining, photo.photo, base.path_of(photo), photo)
     held = {photo.sha256 for photo in base.photos}
     for photo in judging:
         if photo.sha256 not in held:
-            _put(joining, f"promotion/{photo.photo}", promotion.folder / photo.file, photo, split="test")
+            _put(joining, f"promotion/{photo.photo}", promotion.path_of(photo), photo, split="test")
     weights = training_weights(np.array([float(row["probability"]) for row in new]), most=most_weight)
     for row, weight in zip(new, weights.tolist(), strict=True):
         name = f"counted/{Path(row['file']).stem}"

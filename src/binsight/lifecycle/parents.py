@@ -65,7 +65,7 @@ def learned(run: Path | None) -> Learned:
             hashes[environment["dataset"]["sha256"]] = None
         except (BinsightError, OSError, ValueError, KeyError) as error:
             raise BadInput(f"{run} is no whole run ({error}); begin afresh: train.begin=fresh") from None
-        if recipe.data.dataset.is_dir():
+        if isinstance(recipe.data.dataset, Path) and recipe.data.dataset.is_dir():
             folders[str(recipe.data.dataset.resolve())] = None
         source, _, where = recipe.model.weights.partition(":")
         run = Path(where) if source == "run" else None

@@ -37,8 +37,11 @@ def cached_pixels(
 
 
 def _fill(path: Path, dataset: Dataset, photos: Sequence[LabelledPhoto], preprocessing: Preprocessing) -> None:
-    def decode(photo: LabelledPhoto) -> npt.NDArray[np.uint8]:
-        return pixels_HWC(dataset.read_bytes(photo), preprocessing, name=photo.file)
+    def decode(part: Sequence[int]) -> int:
+        chosen = [photos[index] for index in part]
+        for index, photo, data in zip(part, chosen, dataset.files.read(chosen), strict=True):
+            pixels[index] = pixels_HWC(data, preprocessing, name=photo.file)
+        return len(part)
 
     size = preprocessing.size
     part = part_of(path)
@@ -48,12 +51,12 @@ def _fill(path: Path, dataset: Dataset, photos: Sequence[LabelledPhoto], preproc
         pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(photos), size, size, 3))
         with part.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
-        # Pillow releases the interpreter while it decodes, so threads use all cores.
-        with ThreadPoolExecutor(os.cpu_count()) as pool, progress_bar("photos") as bar:
-            for index, decoded in enumerate(
-                bar.track(pool.map(decode, photos), total=len(photos), description="decode")
-            ):
-                pixels[index] = decoded
+        # Pillow releases the interpreter while it decodes, so threads use all cores; twice as many, since some wait for
+        # an object store or a disk.
+        with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool, progress_bar("photos") as bar:
+            task = bar.add_task("decode", total=len(photos))
+            for num_decoded in pool.map(decode, dataset.files.parts(photos)):
+                bar.advance(task, num_decoded)
         pixels.flush()
         part.replace(path)
     except OSError as error:

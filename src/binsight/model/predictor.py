@@ -74,7 +74,10 @@ class RunPredictor:
 
 def _pixels(dataset: Dataset, photos: Sequence[LabelledPhoto], preprocessing: Preprocessing) -> Pixels:
     """The photos as the network takes them, (B, size, size, 3); each error names its photo."""
-    return np.stack([pixels_HWC(dataset.read_bytes(photo), preprocessing, name=photo.photo) for photo in photos])
+    datas = dataset.files.read(photos)
+    return np.stack(
+        [pixels_HWC(data, preprocessing, name=photo.photo) for photo, data in zip(photos, datas, strict=True)]
+    )
 
 
 def predictor(model: Path) -> Predictor:

@@ -16,6 +16,7 @@ from binsight.errors import BadRecipe, MissingObject
 from binsight.imaging import Preprocessing
 
 Share = Annotated[float, Field(ge=0, le=1)]
+StoreUrl = Annotated[str, Field(pattern=r"^[a-z0-9]+://")]
 
 
 class Section(BaseModel):
@@ -30,7 +31,9 @@ SectionT = TypeVar("SectionT", bound=Section)
 class Data(Section):
     """Which photos, and how they become the network's input."""
 
-    dataset: Path = Field(description="Folder made by `binsight data prepare`.")
+    dataset: Annotated[StoreUrl | Path, Field(union_mode="left_to_right")] = Field(
+        description="Folder made by `binsight data prepare` or `data pack`, or s3://bucket/prefix where one was put."
+    )
     where: dict[str, list[str]] = Field(
         {}, description="Train only on photos whose column has one of these values, for every column named."
     )
