@@ -13,8 +13,22 @@ from binsight.cli.options import json_option, print_json, require_extra
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME of the recipe]")
+@click.option(
+    "--on",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Processes of this machine, or workers of a Ray cluster; as many as training.devices says.",
+)
+@click.option(
+    "--ray-address",
+    envvar="RAY_ADDRESS",
+    help="With --on ray: the cluster, such as auto or ray://host:10001.  [default: RAY_ADDRESS, else a new local one]",
+)
 @json_option
-def train(recipe: Path, overrides: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+def train(
+    recipe: Path, overrides: tuple[str, ...], out: Path | None, on: str, ray_address: str | None, as_json: bool
+) -> None:
     """Train a network by a recipe: a run folder.
 
     The result is a run folder with the best and the last weights, metrics (CSV and plot), the whole recipe,
@@ -22,15 +36,28 @@ def train(recipe: Path, overrides: tuple[str, ...], out: Path | None, as_json: b
     training.epochs=3 or data.dataset=my-dataset.
 
     Ctrl-C and SIGTERM stop safely; the same command goes on where it stopped, as it does after a kill, and
-    ends with the very weights of a run that was never stopped.
+    ends with the very weights of a run that was never stopped. With --on ray, a worker that is killed costs the
+    minutes since the last checkpoint (training.checkpoint_minutes), and all machines must share the run folder and the
+    dataset.
     """
     require_extra("train", "training")
+    if on == "ray":
+        require_extra("ray", "training on Ray")
     from binsight.model.recipe import load_recipe
     from binsight.model.train import train as train_model
 
     loaded = load_recipe(recipe, overrides)
     folder = out or Path("runs") / loaded.name
-    run = train_model(loaded, folder, say=lambda line: click.echo(line, err=True))
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    if on == "ray":
+        from binsight.engines.ray.training import train_on_ray
+
+        run = train_on_ray(loaded, folder, address=ray_address, say=say)
+    else:
+        run = train_model(loaded, folder, say=say)
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return  # a further process of the same run: the first one speaks
     best = min(run.metrics(), key=lambda row: row.val_rps)

@@ -28,7 +28,7 @@ from torch import nn
 from binsight.dataset.manifest import Dataset
 from binsight.decision.measures import count_prior
 from binsight.decision.scores import Scores, score
-from binsight.errors import BadRecipe, GateFailed, Stopped
+from binsight.errors import BadRecipe, GateFailed, MissingObject, Stopped
 from binsight.model.augment import augment
 from binsight.model.batches import Photos, batch_order, batches
 from binsight.model.checkpoint import Position, load_checkpoint, save_checkpoint
@@ -57,19 +57,20 @@ def train(
     say: Say = lambda _: None,
     after_epoch: AfterEpoch = lambda _: None,
     threads: int | None = None,
+    fabric: Fabric | None = None,
 ) -> Run:
     """Train by the recipe into `folder`, or go on with the run that is there.
 
     `threads` is how many this process computes with: sums are added up in another order by another number of them, and
-    so the weights differ in their last digits. `say` gets a line an epoch and every health finding, `after_epoch` each
-    epoch's metrics when they are written; an error that it raises ends the run, which can be gone on with. Raises
-    `BadRecipe` where `folder` holds a run of another recipe, `Stopped` on Ctrl-C or SIGTERM, `GateFailed` where the loss
-    is no longer a number.
+    so the weights differ in their last digits. `fabric` is the group of processes, where others started them. `say` gets
+    a line an epoch and every health finding, `after_epoch` each epoch's metrics when they are written; an error that it
+    raises ends the run, which can be gone on with. Raises `BadRecipe` where `folder` holds a run of another recipe,
+    `Stopped` on Ctrl-C or SIGTERM, `GateFailed` where the loss is no longer a number.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its greetings are not for users
     if threads is not None:
         torch.set_num_threads(threads)
-    fabric = Fabric(devices=recipe.training.devices, precision=PRECISIONS[recipe.training.precision])
+    fabric = fabric or make_fabric(recipe, devices=recipe.training.devices)
     fabric.launch()
     if fabric.device.type == "cpu":
         keep_freed_memory()
@@ -78,10 +79,20 @@ def train(
         _begin(folder, recipe, dataset)
         ask_teachers(recipe, dataset, folder)
     fabric.barrier()
+    if not (folder / RECIPE_NAME).is_file():
+        raise MissingObject(
+            f"{folder.absolute()} is not the run folder that the first process wrote to; name a folder that all machines "
+            "share"
+        )
     trainer = Trainer(recipe, folder, dataset, fabric, say if fabric.is_global_zero else lambda _: None)
     with _stopping(trainer):
         trainer.run(after_epoch)
     return Run.open(folder)
+
+
+def make_fabric(recipe: Recipe, *, devices: int, machines: int = 1) -> Fabric:
+    """The group of processes that train together: as many on each machine."""
+    return Fabric(devices=devices, num_nodes=machines, precision=PRECISIONS[recipe.training.precision])
 
 
 def _begin(folder: Path, recipe: Recipe, dataset: Dataset) -> None:
