@@ -21,6 +21,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
+from binsight.dataset.check import by_processes
 from binsight.dataset.prepare import PrepareOptions, prepare
 from binsight.dataset.split import parse_shares
 from binsight.imaging import decode_photo
@@ -84,7 +85,7 @@ def decoding(folder: Path) -> float:
 
 def preparing(source: Path, dataset: Path, extend: Path | None = None) -> float:
     start = time.perf_counter()
-    options = PrepareOptions(shares=parse_shares("70/20/10"), num_jobs=NUM_JOBS, extend=extend)
+    options = PrepareOptions(shares=parse_shares("70/20/10"), check=by_processes(NUM_JOBS), extend=extend)
     prepare(source, dataset, labels=None, options=options)
     return time.perf_counter() - start
 

@@ -19,6 +19,7 @@ from tests.prepare_support import CHAINS, drawn_source, real_source, run, tree, 
 
 import binsight.dataset.chains as chains_module
 from binsight.cli.data_prepare import prepare as command
+from binsight.dataset.check import by_processes
 from binsight.dataset.manifest import SPLITS, Dataset
 from binsight.dataset.publish import building, partial_folder
 from binsight.errors import BadDataset, BadInput, GateFailed, StorageFailure
@@ -46,7 +47,7 @@ def real(abid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def real_dataset(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared") / "bins"
-    run(real, folder, num_jobs=2, licence="CC BY-NC-SA 3.0 US")
+    run(real, folder, check=by_processes(2), licence="CC BY-NC-SA 3.0 US")
     return folder
 
 
@@ -115,8 +116,8 @@ def test_every_split_is_an_hf_imagefolder(real_dataset: Path) -> None:
 
 
 def test_two_runs_give_the_same_bytes_whatever_the_number_of_jobs(source: Path, tmp_path: Path) -> None:
-    run(source, tmp_path / "a" / "bins", num_jobs=1)
-    run(source, tmp_path / "b" / "bins", num_jobs=3)
+    run(source, tmp_path / "a" / "bins", check=by_processes(1))
+    run(source, tmp_path / "b" / "bins", check=by_processes(3))
     assert tree(tmp_path / "a" / "bins") == tree(tmp_path / "b" / "bins")
 
 
@@ -216,7 +217,7 @@ def test_every_bad_photo_and_record_is_a_reject_and_the_rest_a_dataset(tmp_path:
     (images / "00006.jpg").unlink()
     (images / "00007.jpg").unlink()
     os.mkfifo(images / "00007.jpg")
-    run(folder, tmp_path / "bins", num_jobs=2)
+    run(folder, tmp_path / "bins", check=by_processes(2))
     assert rejects(tmp_path / "bins") == {
         "00001": "empty",
         "00002": "truncated",

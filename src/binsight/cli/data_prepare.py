@@ -2,10 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from binsight.cli.options import json_option, print_json, require_extra
+
+if TYPE_CHECKING:
+    from binsight.dataset.check import Check
 
 
 @click.command()
@@ -38,6 +42,18 @@ from binsight.cli.options import json_option, print_json, require_extra
 @click.option("--push", metavar="URL", help="Copy the dataset to s3://bucket/prefix.")
 @click.option("--endpoint-url", help="Address of an S3-compatible server, for --push.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one per processor if not given.")
+@click.option(
+    "--on",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Who opens the photos: processes of this machine, or workers of a Ray cluster.",
+)
+@click.option(
+    "--ray-address",
+    envvar="RAY_ADDRESS",
+    help="With --on ray: the cluster, such as auto or ray://host:10001.  [default: RAY_ADDRESS, else a new local one]",
+)
 @json_option
 def prepare(
     folder: Path,
@@ -53,15 +69,21 @@ def prepare(
     push: str | None,
     endpoint_url: str | None,
     jobs: int | None,
+    on: str,
+    ray_address: str | None,
     as_json: bool,
 ) -> None:
     """Make a dataset: checked, split by bin chain.
 
     The result is DATASET: the photos of DIR in train, val and test, a manifest, and rejects.csv with every photo
     and record that could not be used. Photos that may show the same bin are in the same split. A dataset is never
-    changed: the same inputs find it done, others need another name.
+    changed: the same inputs find it done, others need another name. With --on ray all machines must share DIR and
+    DATASET; the same dataset comes of it.
     """
     require_extra("data", "preparing a dataset")
+    if on == "ray":
+        require_extra("ray", "preparing a dataset on Ray")
+    from binsight.dataset.check import by_processes
     from binsight.dataset.prepare import PrepareOptions
     from binsight.dataset.prepare import prepare as prepare_dataset
     from binsight.dataset.push import push_dataset
@@ -78,7 +100,7 @@ def prepare(
         popular_item=popular_item,
         licence=licence,
         limits=Limits(max_bytes=settings().max_photo_bytes, max_pixels=settings().max_photo_pixels),
-        num_jobs=jobs or os.cpu_count() or 1,
+        check=_on_ray(ray_address, jobs) if on == "ray" else by_processes(jobs or os.cpu_count() or 1),
     )
     prepared = prepare_dataset(folder, dataset, labels=labels, options=options)
     num_pushed = push_dataset(dataset, push, endpoint_url=endpoint_url) if push else 0
@@ -97,3 +119,9 @@ def prepare(
         click.echo(f"  {num_pushed} files copied to {push}")
     for note in summary["notes"]:
         click.echo(f"note: {note}", err=True)
+
+
+def _on_ray(address: str | None, workers: int | None) -> "Check":
+    from binsight.engines.ray.checking import check_on_ray
+
+    return check_on_ray(address=address, workers=workers)

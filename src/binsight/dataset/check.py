@@ -5,11 +5,12 @@ import signal
 import stat
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process
@@ -48,7 +49,16 @@ class CheckedPhoto:
     detail: str = ""
 
 
-def check_photos(files: Iterable[PhotoFile], *, limits: Limits, num_jobs: int) -> Iterator[CheckedPhoto]:
+Check = Callable[[Iterable[PhotoFile], Limits], Iterator[CheckedPhoto]]
+"""Who checks photos, and answers in their order: `by_processes`, or another engine."""
+
+
+def by_processes(num_jobs: int) -> Check:
+    """As many worker processes of this machine; this one for a single job."""
+    return partial(check_photos, num_jobs=num_jobs)
+
+
+def check_photos(files: Iterable[PhotoFile], limits: Limits, *, num_jobs: int) -> Iterator[CheckedPhoto]:
     """Check photos in worker processes, or in this one for a single job; answers come in the order of `files`.
 
     Raises `StorageFailure` where a photo cannot be staged, or a worker was killed.
@@ -59,9 +69,9 @@ def check_photos(files: Iterable[PhotoFile], *, limits: Limits, num_jobs: int) -
     with _workers(num_jobs) as pool:
         waiting: deque[Future[list[CheckedPhoto]]] = deque()
         try:
-            for batch in _batches(files):
+            for batch in batches(files):
                 with _ctrl_c_blocked():  # submitting may start a worker
-                    waiting.append(pool.submit(_check_batch, batch, limits))
+                    waiting.append(pool.submit(check_batch, batch, limits))
                 if len(waiting) > num_jobs * _AHEAD:
                     yield from waiting.popleft().result()
             while waiting:
@@ -104,11 +114,13 @@ def _read(path: Path, limits: Limits) -> bytes:
     return path.read_bytes()
 
 
-def _check_batch(files: list[PhotoFile], limits: Limits) -> list[CheckedPhoto]:
+def check_batch(files: list[PhotoFile], limits: Limits) -> list[CheckedPhoto]:
+    """What checking found of each, as a task of a worker."""
     return [check_photo(file, limits) for file in files]
 
 
-def _batches(files: Iterable[PhotoFile]) -> Iterator[list[PhotoFile]]:
+def batches(files: Iterable[PhotoFile]) -> Iterator[list[PhotoFile]]:
+    """The photos of one task each."""
     remaining = iter(files)
     while batch := list(islice(remaining, _BATCH)):
         yield batch

@@ -15,7 +15,7 @@ from typing import Any
 
 from binsight import __version__
 from binsight.dataset.chains import Link
-from binsight.dataset.check import CheckedPhoto, PhotoFile, check_photos
+from binsight.dataset.check import Check, CheckedPhoto, PhotoFile
 from binsight.dataset.intake import SourcePhoto
 from binsight.dataset.likeness import Fingerprint, near_identical_pairs
 from binsight.dataset.manifest import Dataset, arrow
@@ -124,11 +124,11 @@ class Checks:
 
 
 def check_source(
-    photos: Sequence[SourcePhoto], staged: Sequence[Path], known: KnownPhotos, *, limits: Limits, num_jobs: int
+    photos: Sequence[SourcePhoto], staged: Sequence[Path], known: KnownPhotos, *, limits: Limits, check: Check
 ) -> Checks:
     """Decode every photo that is not known, and lay the good ones' bytes aside, each at its path of `staged`.
 
-    Raises as `check_photos`.
+    Raises as `check`.
     """
     found: dict[str, CheckedPhoto] = {}
     stamps = {
@@ -143,9 +143,7 @@ def check_source(
             found[photo.photo] = reused
     reused_photos = frozenset(found)
     with progress_bar("photo") as bar:
-        for checked in bar.track(
-            check_photos(files, limits=limits, num_jobs=num_jobs), total=len(files), description="check"
-        ):
+        for checked in bar.track(check(files, limits), total=len(files), description="check"):
             found[checked.photo] = checked
     in_order = {photo.photo: found[photo.photo] for photo in photos}
     return Checks(found=in_order, stamps=stamps, reused=reused_photos, known=known)

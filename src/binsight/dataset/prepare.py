@@ -8,12 +8,12 @@ read the source ─▶ check every photo ─▶ link ─▶ split ─▶ gate �
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from binsight.dataset.chains import POPULAR_ITEM, Link, Sighting, chain_sizes, find_links, shared_links
-from binsight.dataset.check import CheckedPhoto
+from binsight.dataset.check import Check, CheckedPhoto, by_processes
 from binsight.dataset.intake import Source, SourcePhoto, read_source
 from binsight.dataset.known import CHECKS_NAME, Checks, KnownPhotos, check_source, write_checks
 from binsight.dataset.manifest import MANIFEST_NAME, SPLITS, Dataset, LabelledPhoto, Split, read_manifest
@@ -40,7 +40,7 @@ class PrepareOptions:
     `extend` is a dataset whose photos keep their split, and are not opened again where they have not changed, unless
     `recheck` says so. `on_leak` says what becomes of a split that is given
     (by the labels or by `extend`) and that links cross: `fail`, or `reject` the photos that give way to the
-    evaluation splits.
+    evaluation splits. `check` is who opens the photos.
     """
 
     shares: Shares
@@ -51,7 +51,7 @@ class PrepareOptions:
     popular_item: int = POPULAR_ITEM
     licence: str | None = None
     limits: Limits = DEFAULT_LIMITS
-    num_jobs: int = 1
+    check: Check = field(default_factory=lambda: by_processes(1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ def prepare(folder: Path, dataset: Path, *, labels: Path | None, options: Prepar
             [_staged(partial, number) for number in range(len(source.photos))],
             KnownPhotos.open(previous, options.limits) if previous and not options.recheck else KnownPhotos(),
             limits=options.limits,
-            num_jobs=options.num_jobs,
+            check=options.check,
         )
         checked = checks.found
         links = _links(source, checks, previous, options)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from binsight.dataset.check import by_processes
 from binsight.dataset.manifest import Dataset, LabelledPhoto
 from binsight.dataset.prepare import Prepared, PrepareOptions, prepare
 from binsight.dataset.split import Shares
@@ -75,8 +76,8 @@ def extend(
     names = dict.fromkeys(name for row in joining.labels.values() for name in row)
     write_table(labels, tuple(names), joining.labels.values())
     limits = Limits(max_bytes=settings().max_photo_bytes, max_pixels=settings().max_photo_pixels)
-    num_jobs = (os.cpu_count() or 1) if len(joining.files) >= _WORTH_PROCESSES else 1
-    options = PrepareOptions(shares=_TRAIN_ALONE, on_leak="reject", limits=limits, num_jobs=num_jobs)
+    check = by_processes((os.cpu_count() or 1) if len(joining.files) >= _WORTH_PROCESSES else 1)
+    options = PrepareOptions(shares=_TRAIN_ALONE, on_leak="reject", limits=limits, check=check)
     prepared = prepare(source, out, labels=labels, options=options)
     shutil.rmtree(source)
     held = {photo.photo for photo in Dataset.open(out).photos}
