@@ -19,6 +19,7 @@ from binsight.cli.evaluate import conditions
 from binsight.cli.evaluate import evaluate as evaluate_command
 from binsight.dataset.manifest import Dataset, LabelledPhoto
 from binsight.decision.measures import ALL, count_prior
+from binsight.decision.resample import SCORE_NAMES
 from binsight.errors import BadInput, BadPhoto, GateFailed, MissingObject
 from binsight.model.evaluate import Evaluation, evaluate, select, value_of
 from binsight.model.evaluation_files import as_json, check_out, metric_rows, write_evaluation
@@ -271,7 +272,7 @@ def test_metrics_json_and_csv_say_the_same(report: Path, evaluation: Evaluation)
 def test_every_slice_has_every_score_beside_the_blind_answers(evaluation: Evaluation) -> None:
     rows = metric_rows(evaluation)
     slices = {(r["slice"], r["value"], r["range"], r["answers"]) for r in rows}
-    assert len(rows) == 7 * len(slices)
+    assert len(rows) == len(SCORE_NAMES) * len(slices)
     assert {s[0] for s in slices} == {"all", "count", "kind"}
     assert all(isinstance(r["majority"], float) and isinstance(r["prior"], float) for r in rows)
 

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binsight.decision.scores import MIN_PROB, Scores, calibration_error, confidence_bins, photo_scores, score
+from binsight.decision.scores import (
+    MIN_PROB,
+    Scores,
+    calibration_error,
+    chance_calibration_error,
+    confidence_bins,
+    photo_scores,
+    score,
+)
 from binsight.records import CountEstimate
 
 
@@ -25,18 +33,20 @@ counts = st.lists(st.integers(0, 9), min_size=4, max_size=4).map(np.array)
 
 
 def test_golden_scores_worked_out_by_hand() -> None:
-    probs = [[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]]
+    probs = [[0.4, 0.3, 0.3], [0.1, 0.2, 0.7]]
     found = score(probs, [1, 2])
-    # Photo 1 answers 0 for 1: cumulative .5, .8 against 0, 1. Photo 2 answers 2 for 2: .1, .3 against 0, 0.
+    # Photo 1 answers 0 for 1: cumulative .4, .7 against 0, 1. Photo 2 answers 2 for 2: .1, .3 against 0, 0.
     assert found == Scores(
         num_photos=2,
         exact=0.5,
         within_one=1.0,
         mae=0.5,
         rmse=pytest.approx(math.sqrt(0.5)),  # type: ignore[arg-type]
-        rps=pytest.approx(((0.25 + 0.04) + (0.01 + 0.09)) / 2),  # type: ignore[arg-type]
+        mae_of_median=0.0,  # the medians are 1 and 2, the means 0.9 and 1.6
+        rmse_of_mean=pytest.approx(math.sqrt((0.1**2 + 0.4**2) / 2)),  # type: ignore[arg-type]
+        rps=pytest.approx(((0.16 + 0.09) + (0.01 + 0.09)) / 2),  # type: ignore[arg-type]
         nll=pytest.approx(-(math.log(0.3) + math.log(0.7)) / 2),  # type: ignore[arg-type]
-        ece=pytest.approx((0.5 + 0.3) / 2),  # type: ignore[arg-type]
+        ece=pytest.approx((0.4 + 0.3) / 2),  # type: ignore[arg-type]
     )
 
 
@@ -45,7 +55,7 @@ def test_scores_agree_with_plain_loops() -> None:
     probs = rng.dirichlet(np.full(12, 0.4), size=300)
     labels = rng.integers(0, 15, size=300)
     found = score(probs, labels)
-    exact = within = absolute = squared = rps = nll = 0.0
+    exact = within = absolute = squared = median_off = mean_off = rps = nll = 0.0
     by_bin: dict[int, list[float]] = {}
     for row, label in zip(probs.tolist(), np.minimum(labels, 11).tolist(), strict=True):
         answer = CountEstimate(photo="x", probs=tuple(row)).count
@@ -53,15 +63,30 @@ def test_scores_agree_with_plain_loops() -> None:
         within += abs(answer - label) <= 1
         absolute += abs(answer - label)
         squared += (answer - label) ** 2
+        median_off += abs(next(k for k in range(12) if sum(row[: k + 1]) >= 0.5) - label)
+        mean_off += (sum(k * p for k, p in enumerate(row)) - label) ** 2
         rps += sum((sum(row[: k + 1]) - (label <= k)) ** 2 for k in range(12))
         nll += -math.log(max(row[label], MIN_PROB))
         place = next(b for b in range(15) if max(row) <= (b + 1) / 15)
         by_bin.setdefault(place, []).append(max(row) - (answer == label))
     n = len(labels)
     ece = sum(len(gaps) / n * abs(sum(gaps) / len(gaps)) for gaps in by_bin.values())
-    wanted = [exact / n, within / n, absolute / n, math.sqrt(squared / n), rps / n, nll / n, ece]
-    got = [found.exact, found.within_one, found.mae, found.rmse, found.rps, found.nll, found.ece]
+    wanted = [exact / n, within / n, absolute / n, math.sqrt(squared / n), median_off / n, math.sqrt(mean_off / n)]
+    got = [found.exact, found.within_one, found.mae, found.rmse, found.mae_of_median, found.rmse_of_mean]
+    wanted += [rps / n, nll / n, ece]
+    got += [found.rps, found.nll, found.ece]
     assert got == pytest.approx(wanted)
+
+
+@given(distributions(), st.integers(0, 5), st.floats(0, 5))
+def test_no_answer_is_expected_to_be_fewer_items_off_than_median_and_mean(
+    probs: np.ndarray, other: int, elsewhere: float
+) -> None:
+    """Where counts are distributed as the probabilities say: each distribution with each count, weighted by it."""
+    every, labels = np.repeat(probs, 6, axis=0), np.tile(np.arange(6), len(probs))
+    found, weights = photo_scores(every, labels), probs.ravel()
+    assert weights @ found.median_error <= weights @ np.abs(other - labels) + 1e-9
+    assert weights @ found.mean_squared_error <= weights @ np.square(elsewhere - labels) + 1e-9
 
 
 @given(counts)
@@ -163,3 +188,17 @@ def test_single_precision_and_its_rounding_are_taken() -> None:
 def test_impossible_input_is_refused_with_what_was_wanted(probs: Any, labels: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         score(probs, labels)
+
+
+def test_chance_alone_makes_a_calibration_error_that_many_photos_take_away() -> None:
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.full(11, 0.6), size=40_000)
+    labels = np.array([rng.choice(11, p=row) for row in probs])
+    photos = photo_scores(probs, labels)
+    errors = [
+        calibration_error(photos.confidence[i : i + 400], photos.exact[i : i + 400]) for i in range(0, 40_000, 400)
+    ]
+    told = [chance_calibration_error(photos.confidence[i : i + 400]) for i in range(0, 4_000, 400)]
+    assert np.mean(told) == pytest.approx(np.mean(errors), abs=0.004)
+    assert np.mean(told) > 0.03
+    assert chance_calibration_error(photos.confidence, num_draws=20) < 0.006

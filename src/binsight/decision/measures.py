@@ -12,7 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from binsight.decision.resample import SCORE_NAMES, Interval, difference_intervals, score_intervals
-from binsight.decision.scores import Floats, Ints, Scores, checked_probs, photo_scores, score
+from binsight.decision.scores import (
+    Floats,
+    Ints,
+    Scores,
+    chance_calibration_error,
+    checked_probs,
+    photo_scores,
+    score,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +99,8 @@ class Measured:
     `majority` always answers `majority_count`, the most frequent count of the prior, and is sure of it; `prior`
     gives every photo the prior's distribution. `ahead` is the interval of the model's scores minus the
     prior's. `best_constant` is the count that would have been right most often on these very photos, found by
-    looking at their answers. Intervals are None where there are too few groups.
+    looking at their answers. `ece_by_chance` is `chance_calibration_error` of the model's answers. Intervals are None
+    where there are too few groups.
     """
 
     num_photos: int
@@ -104,6 +113,7 @@ class Measured:
     ahead: dict[str, Interval] | None
     best_constant: int
     best_constant_exact: float
+    ece_by_chance: float
 
     def gain(self, name: str) -> float:
         """The model's score minus the prior's."""
@@ -115,6 +125,7 @@ class Measured:
             "num_photos": self.num_photos,
             "num_groups": self.num_groups,
             "majority_count": self.majority_count,
+            "ece_by_chance": self.ece_by_chance,
             "best_constant": {"count": self.best_constant, "exact": self.best_constant_exact},
             "scores": {name: self._score_json(name) for name in SCORE_NAMES},
         }
@@ -166,6 +177,7 @@ def measure(
         ahead=difference_intervals(found, blind, chosen_groups),
         best_constant=int(shares.argmax()),
         best_constant_exact=float(shares.max()),
+        ece_by_chance=chance_calibration_error(found.confidence),
     )
 
 

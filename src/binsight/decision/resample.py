@@ -27,8 +27,9 @@ MIN_GROUPS = 10
 _BLOCK_CELLS = 8_000_000
 """Weights held in memory at a time (64 MB), however many groups there are."""
 
-MEANS = ("exact", "within_one", "mae", "rps", "nll")
-SCORE_NAMES = ("exact", "within_one", "mae", "rmse", "rps", "nll", "ece")
+MEANS = ("exact", "within_one", "mae", "mae_of_median", "rps", "nll")
+ROOTS = ("rmse", "rmse_of_mean")
+SCORE_NAMES = ("exact", "within_one", "mae", "rmse", "mae_of_median", "rmse_of_mean", "rps", "nll", "ece")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +183,7 @@ def _check_groups(groups: Sequence[str], num_photos: int) -> None:
 def _group_sums(
     photos: PhotoScores, groups: Sequence[str], *, chosen_B: npt.NDArray[np.bool_] | None = None
 ) -> Floats:
-    """Sums by group over all or the chosen photos, (G, 1 + 5 means + 1 squared error + 15 calibration gaps).
+    """Sums by group over all or the chosen photos, (G, 1 + 6 means + 2 squared errors + 15 calibration gaps).
 
     Groups are in sorted order, those without a chosen photo too.
     """
@@ -195,9 +196,11 @@ def _group_sums(
         photos.exact,
         photos.within_one,
         photos.absolute_error,
+        photos.median_error,
         photos.rps,
         photos.nll,
         photos.squared_error,
+        photos.mean_squared_error,
     ]
     sums_GS = np.stack([np.bincount(group_B, column * weights_B, num_groups) for column in columns], axis=1)
     cell_B = group_B * NUM_ECE_BINS + confidence_bins(photos.confidence)
@@ -225,8 +228,9 @@ def _figures(totals_DS: Floats) -> dict[str, Floats]:
     """Each score from the totals of each draw."""
     num_photos_D = totals_DS[:, 0]
     figures = {name: totals_DS[:, 1 + i] / num_photos_D for i, name in enumerate(MEANS)}
-    figures["rmse"] = np.sqrt(totals_DS[:, 1 + len(MEANS)] / num_photos_D)
-    figures["ece"] = np.abs(totals_DS[:, 2 + len(MEANS) :]).sum(axis=1) / num_photos_D
+    first_root, first_gap = 1 + len(MEANS), 1 + len(MEANS) + len(ROOTS)
+    figures |= {name: np.sqrt(totals_DS[:, first_root + i] / num_photos_D) for i, name in enumerate(ROOTS)}
+    figures["ece"] = np.abs(totals_DS[:, first_gap:]).sum(axis=1) / num_photos_D
     return figures
 
 

@@ -21,6 +21,8 @@ HEADINGS = {
     "within_one": "within ±1",
     "mae": "MAE",
     "rmse": "RMSE",
+    "mae_of_median": "MAE of the median",
+    "rmse_of_mean": "RMSE of the mean",
     "rps": "RPS",
     "nll": "NLL",
     "ece": "ECE",
@@ -233,6 +235,13 @@ def _sureness(page: Page, evaluation: Evaluation) -> None:
         *plots.reliability_diagram(evaluation),
         caption="Dots below the dotted line are answers given too surely; a larger dot stands for more photos.",
     )
+    within = headline_range(evaluation)
+    measured = evaluation.ranges[within]
+    page.text(
+        f"The calibration error (ECE) is {_figure('ece', measured.scores.ece)} for counts {range_title(within)}; on as "
+        f"many photos, a counter whose probabilities were exactly right would read {_figure('ece', measured.ece_by_chance)} by "
+        "chance alone."
+    )
     page.plot(
         "risk_coverage",
         *plots.risk_coverage_curve(evaluation),
@@ -278,10 +287,12 @@ def _method(page: Page, evaluation: Evaluation) -> None:
     page.section("How this was measured")
     page.text(
         "exact: the most likely count is the recorded one. within ±1: or one off. MAE and RMSE: mean and root mean "
-        "square of the items off. RPS: ranked probability score, in items; it judges the whole distribution and "
-        "equals the MAE of an answer that is sure. NLL: the log score in nats; an answer that is sure and wrong "
-        "costs 27.6. ECE: expected calibration error over 15 bins of equal width; a few hundred photos give some "
-        "per cent by chance, which its interval takes off."
+        "square of the items off. The most likely count is the answer that is right most often, and not the one that "
+        "is the fewest items off: for that, take the median of the distribution for the MAE, its mean for the RMSE. "
+        "RPS: ranked probability score, in items; it judges the whole distribution and equals the MAE of an answer "
+        "that is sure. NLL: the log score in nats; an answer that is sure and wrong costs 27.6. ECE: expected "
+        "calibration error over 15 bins of equal width; a few hundred photos give some per cent by chance, which its "
+        "interval takes off."
     )
     page.text(
         f"Counts above {last.rstrip('+')} are taken as {last}, and for 0–10+ those above 10 as 10. The blind "
