@@ -236,10 +236,10 @@ def _sureness(page: Page, evaluation: Evaluation) -> None:
         caption="Dots below the dotted line are answers given too surely; a larger dot stands for more photos.",
     )
     within = headline_range(evaluation)
-    measured = evaluation.ranges[within]
+    found = evaluation.ranges[within]
     page.text(
-        f"The calibration error (ECE) is {_figure('ece', measured.scores.ece)} for counts {range_title(within)}; on as "
-        f"many photos, a counter whose probabilities were exactly right would read {_figure('ece', measured.ece_by_chance)} by "
+        f"The calibration error (ECE) is {_figure('ece', found.scores.ece)} for counts {range_title(within)}; on as many "
+        f"photos, a counter whose probabilities were exactly right would read {_figure('ece', found.ece_by_chance)} by "
         "chance alone."
     )
     page.plot(
