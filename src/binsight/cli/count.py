@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from binsight.cli.count_into import Into, count_into
-from binsight.cli.options import count_line, json_option, print_json, require_extra
+from binsight.cli.options import count_line, engine_options, json_option, print_json, require_extra
 from binsight.errors import BadInput
 from binsight.records import CountEstimate, CountFailure
 
@@ -34,18 +34,7 @@ Result = tuple[CountEstimate | CountFailure, Path | None]
     metavar="FOLDER-OR-S3",
     help="Count a whole folder or bucket into Parquet there, resumably, and print one closing line.",
 )
-@click.option(
-    "--on",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="With --out: in this process, or by a Ray cluster.",
-)
-@click.option(
-    "--ray-address",
-    envvar="RAY_ADDRESS",
-    help="With --on ray: the cluster, such as auto or ray://host:10001.  [default: RAY_ADDRESS, else a new local one]",
-)
+@engine_options("With --out: in this process, or by a Ray cluster.")
 @click.option(
     "--shard-photos",
     type=click.IntRange(min=1),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.options import json_option, print_json, require_extra
+from binsight.cli.options import engine_options, json_option, print_json, require_extra
 
 if TYPE_CHECKING:
     from binsight.dataset.check import Check
@@ -42,18 +42,7 @@ if TYPE_CHECKING:
 @click.option("--push", metavar="URL", help="Copy the dataset to s3://bucket/prefix.")
 @click.option("--endpoint-url", help="Address of an S3-compatible server, for --push.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; one per processor if not given.")
-@click.option(
-    "--on",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="Who opens the photos: processes of this machine, or workers of a Ray cluster.",
-)
-@click.option(
-    "--ray-address",
-    envvar="RAY_ADDRESS",
-    help="With --on ray: the cluster, such as auto or ray://host:10001.  [default: RAY_ADDRESS, else a new local one]",
-)
+@engine_options("Who opens the photos: processes of this machine, or workers of a Ray cluster.")
 @json_option
 def prepare(
     folder: Path,

@@ -36,6 +36,17 @@ MODULES["tune"] = (*MODULES["train"], "optuna")
 """What each extra must bring for the commands that need it."""
 
 
+def engine_options(what: str) -> Callable[[Any], Any]:
+    """`--on local | ray`, whose help says `what`, and `--ray-address`, as parameters `on` and `ray_address`."""
+    on = click.option("--on", type=click.Choice(["local", "ray"]), default="local", show_default=True, help=what)
+    address = click.option(
+        "--ray-address",
+        envvar="RAY_ADDRESS",
+        help="With --on ray: the cluster, such as auto or ray://host:10001.  [default: RAY_ADDRESS, else a new local one]",
+    )
+    return lambda command: on(address(command))
+
+
 def dataset_place(value: str) -> Path | str:
     """A dataset's folder, or `s3://bucket/prefix`, as the type of an argument."""
     return value if "://" in value else Path(value)

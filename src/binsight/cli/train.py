@@ -6,25 +6,14 @@ from pathlib import Path
 
 import click
 
-from binsight.cli.options import json_option, print_json, require_extra
+from binsight.cli.options import engine_options, json_option, print_json, require_extra
 
 
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME of the recipe]")
-@click.option(
-    "--on",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="Processes of this machine, or workers of a Ray cluster; as many as training.devices says.",
-)
-@click.option(
-    "--ray-address",
-    envvar="RAY_ADDRESS",
-    help="With --on ray: the cluster, such as auto or ray://host:10001.  [default: RAY_ADDRESS, else a new local one]",
-)
+@engine_options("Processes of this machine, or workers of a Ray cluster; as many as training.devices says.")
 @json_option
 def train(
     recipe: Path, overrides: tuple[str, ...], out: Path | None, on: str, ray_address: str | None, as_json: bool

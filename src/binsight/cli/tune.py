@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from binsight.cli.options import json_option, print_json, require_extra
+from binsight.cli.options import engine_options, json_option, print_json, require_extra
 
 
 @click.command()
@@ -18,18 +18,7 @@ from binsight.cli.options import json_option, print_json, require_extra
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the report and the runs.  [default: runs/NAME]"
 )
-@click.option(
-    "--on",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="One trial after the other in this process, or several at once by a Ray cluster, one a core.",
-)
-@click.option(
-    "--ray-address",
-    envvar="RAY_ADDRESS",
-    help="With --on ray: the cluster, such as auto or ray://host:10001.  [default: RAY_ADDRESS, else a new local one]",
-)
+@engine_options("One trial after the other in this process, or several at once by a Ray cluster, one a core.")
 @json_option
 def tune(
     search: Path | None,
