@@ -12,6 +12,7 @@ in a thread, where it cannot be stopped after the batch at hand.
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from binsight.model.run import Run
 RETRIES = 20
 """How often workers may be lost. Not for ever: a batch that takes all memory would kill whoever computes it."""
 _LOOK_EVERY_S = 1
+_KNOWN_S = 5
 _PLACE_S = 600
 """How long to wait for cores or GPUs: an autoscaler starts machines for them in minutes."""
 
@@ -81,6 +83,7 @@ def _attempt(ray: Any, group: Any, recipe: Recipe, folder: Path, say: Say) -> bo
         ).remote()
         for index, bundle in enumerate(group.bundle_specs)
     ]
+    pending: list[Any] = []
     try:
         meeting = ray.get(workers[0].meeting_place.remote())
         pending = [
@@ -96,8 +99,8 @@ def _attempt(ray: Any, group: Any, recipe: Recipe, folder: Path, say: Say) -> bo
         return True
     except ray.exceptions.RayTaskError as error:  # the worker itself raised
         _tell(lines, say)
-        if isinstance(error.cause, RuntimeError) and "onnection" in str(error.cause):
-            return False  # gloo's word for another worker that is gone
+        if _is_any_lost(ray, pending):  # whose absence is what this one speaks of
+            return False
         raise error.cause from None
     except ray.exceptions.RayActorError:
         return False
@@ -105,6 +108,18 @@ def _attempt(ray: Any, group: Any, recipe: Recipe, folder: Path, say: Say) -> bo
         for one in workers:
             ray.kill(one)
         lines.shutdown(force=True)
+
+
+def _is_any_lost(ray: Any, others: list[Any]) -> bool:
+    """Whether one of the other workers has died, as is known of it within some seconds."""
+    ready, _ = ray.wait(others, num_returns=len(others), timeout=_KNOWN_S) if others else ([], [])
+    for one in ready:
+        with suppress(ray.exceptions.RayTaskError):
+            try:
+                ray.get(one)
+            except ray.exceptions.RayActorError:
+                return True
+    return False
 
 
 def _tell(lines: Any, say: Say) -> None:
