@@ -91,6 +91,8 @@ VARIANTS = {
     "self-supervised": Variant(begin=parts.self_supervised),
     "self-supervised-twins": Variant(begin=parts.self_supervised_by_twins),
     "drawn": Variant(more_photos=parts.drawn_bins),
+    "drawn-2-epochs": Variant(overrides=("training.epochs=2",), more_photos=parts.drawn_bins),  # as many steps as base
+    "5-epochs": Variant(overrides=("training.epochs=5",)),
     "mobilenet-v2": Variant(
         overrides=(
             "data.preprocessing.mean=[0.485, 0.456, 0.406]",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from binsight.model.objective import Objective, auxiliary_loss, log_shifts_NK, targets_BK
+from binsight.model.objective import COLLECTED, NATURAL, Objective, auxiliary_loss, log_shifts_NK, targets_BK
 from binsight.model.recipe import Recipe
 
 
@@ -113,5 +113,6 @@ def test_the_loss_is_the_counts_loss_and_the_weighted_auxiliary_loss_of_the_phot
 
 def test_natural_photos_are_learnt_from_as_they_are() -> None:
     targets = targets_BK(torch.tensor([1, 2, 3]), num_counts=5, soft_sigma=0.6)
-    assert not log_shifts_NK(targets, torch.tensor([True, True, True])).any()
-    assert log_shifts_NK(targets, torch.tensor([True, False, True])).any(dim=1).tolist() == [False, True, False]
+    assert not log_shifts_NK(targets, torch.tensor([NATURAL] * 3)).any()
+    sources = torch.tensor([NATURAL, COLLECTED, NATURAL])
+    assert log_shifts_NK(targets, sources).any(dim=1).tolist() == [False, True, False]

@@ -1,24 +1,20 @@
 """Decode every photo once, in worker processes, and lay its unchanged bytes aside for the dataset."""
 
-import os
-import signal
 import stat
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from itertools import islice
-from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
 from binsight.dataset.likeness import Fingerprint, fingerprint
 from binsight.errors import BadPhoto, StorageFailure
 from binsight.imaging.decode import Limits, decode_photo
+from binsight.processes import ctrl_c_blocked, worker_processes
 
 _BATCH = 32
 """Photos a task: handing one over costs about as much as decoding a small photo."""
@@ -66,11 +62,11 @@ def check_photos(files: Iterable[PhotoFile], limits: Limits, *, num_jobs: int) -
     if num_jobs == 1:
         yield from (check_photo(file, limits) for file in files)
         return
-    with _workers(num_jobs) as pool:
+    with worker_processes(num_jobs) as pool:
         waiting: deque[Future[list[CheckedPhoto]]] = deque()
         try:
             for batch in batches(files):
-                with _ctrl_c_blocked():  # submitting may start a worker
+                with ctrl_c_blocked():  # submitting may start a worker
                     waiting.append(pool.submit(check_batch, batch, limits))
                 if len(waiting) > num_jobs * _AHEAD:
                     yield from waiting.popleft().result()
@@ -124,35 +120,3 @@ def batches(files: Iterable[PhotoFile]) -> Iterator[list[PhotoFile]]:
     remaining = iter(files)
     while batch := list(islice(remaining, _BATCH)):
         yield batch
-
-
-@contextmanager
-def _workers(num_jobs: int) -> Iterator[ProcessPoolExecutor]:
-    # Spawned, not forked: the progress display has a thread, and a fork would inherit the lock on the folder.
-    pool = ProcessPoolExecutor(num_jobs, mp_context=get_context("spawn"), initializer=_end_with_parent)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _ctrl_c_blocked() -> Iterator[None]:
-    """Processes that start within inherit the block, and leave Ctrl-C to the parent; here it is only put off."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _end_with_parent() -> None:
-    """End a worker whose parent is killed, which the pool would leave waiting for ever."""
-    parent = parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()

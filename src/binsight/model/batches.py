@@ -12,6 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 from binsight.dataset.manifest import Dataset, LabelledPhoto, Split
 from binsight.errors import BadDataset
 from binsight.imaging import Preprocessing, images_BCHW
+from binsight.model.drawn_photos import drawn_counts
 from binsight.model.pixels import cached_pixels
 from binsight.model.recipe import Recipe
 from binsight.model.recompress import recompressed
@@ -41,26 +42,29 @@ def wanted_photos(dataset: Dataset, recipe: Recipe, split: Split) -> tuple[Label
 
 class Photos:
     """One split as the trainer uses it: pixels (N, size, size, 3), counts (N,), whether they come naturally (N,), weights
-    (N,) of mean 1.
+    (N,) of mean 1. The last `num_drawn` of a `train` split are drawn bins, which no photo of `chosen` stands for.
 
     Raises `BadDataset` as `wanted_photos` does, and where no photo is natural.
     """
 
     def __init__(self, dataset: Dataset, recipe: Recipe, split: Split) -> None:
         chosen = wanted_photos(dataset, recipe, split)
-        self.counts: npt.NDArray[np.int64] = np.array([photo.count for photo in chosen])
-        self.is_natural = np.array([matches(photo, recipe.data.natural) for photo in chosen])
-        if not self.is_natural.any():
+        self.num_drawn = num_drawn = recipe.data.drawn if split == "train" else 0
+        counts = np.array([photo.count for photo in chosen])
+        self.counts: npt.NDArray[np.int64] = np.concatenate([counts, drawn_counts(num_drawn)])
+        is_natural = [matches(photo, recipe.data.natural) for photo in chosen]
+        if not any(is_natural):
             raise BadDataset(f"{dataset.folder} has no {split} photo of those that data.natural asks for")
+        self.is_natural = np.array([*is_natural, *[False] * num_drawn])
         self.chosen = chosen
-        self.weights = _weights(chosen, recipe.data.weight)
-        self.pixels = cached_pixels(dataset, chosen, recipe.data.preprocessing)
+        self.weights = np.append(_weights(chosen, recipe.data.weight), np.ones(num_drawn, np.float32))
+        self.pixels = cached_pixels(dataset, chosen, recipe.data.preprocessing, num_drawn=num_drawn)
 
     def __len__(self) -> int:
         return len(self.counts)
 
     def auxiliary_NA(self, columns: Sequence[str]) -> npt.NDArray[np.float32]:
-        """The logarithms of the columns' numbers, standardised; not a number where a photo has none.
+        """The logarithms of the columns' numbers, standardised; not a number where a photo, or a drawn bin, has none.
 
         Raises `BadDataset` for a column that is not there, holds something else, or only one number.
         """
@@ -70,7 +74,8 @@ class Photos:
                 raise BadDataset(f"the dataset's column {column} has fewer than 2 different numbers to learn from")
         logs_NA = np.log1p(values_NA)
         standard_NA: npt.NDArray[np.float32] = (logs_NA - np.nanmean(logs_NA, axis=0)) / np.nanstd(logs_NA, axis=0)
-        return standard_NA.astype(np.float32)
+        unknown_DA = np.full((self.num_drawn, len(columns)), np.nan)
+        return np.concatenate([standard_NA, unknown_DA]).astype(np.float32)
 
 
 def matches(photo: LabelledPhoto, where: Mapping[str, Sequence[str]]) -> bool:

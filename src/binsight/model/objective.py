@@ -11,10 +11,14 @@ from torch import Tensor
 
 from binsight.model.recipe import Recipe
 
+NATURAL, COLLECTED, DRAWN = 0, 1, 2
+"""Sources of training photos: those whose counts come as they will, those collected by their count, and drawn bins."""
+
 
 class Objective:
     """The loss of a recipe over given training photos: `counts_N`, whether they come naturally, auxiliary values of
-    their records, what the teachers say, if there are any, and how much each photo counts (`weights_N`, of mean 1)."""
+    their records, what the teachers say, if there are any, and how much each photo counts (`weights_N`, of mean 1). The
+    last `num_drawn` are drawn bins, of which teachers say nothing: `taught_NK` ends before them."""
 
     def __init__(
         self,
@@ -24,6 +28,8 @@ class Objective:
         auxiliary_NA: npt.NDArray[np.float32],
         taught_NK: npt.NDArray[np.float32] | None = None,
         weights_N: npt.NDArray[np.float32] | None = None,
+        *,
+        num_drawn: int = 0,
     ) -> None:
         self._weights_N = torch.ones(len(counts_N)) if weights_N is None else torch.from_numpy(weights_N)
         self.targets_NK = targets_BK(
@@ -35,11 +41,16 @@ class Objective:
             soft_sigma=recipe.model.soft_sigma,
         )
         self._kernel_KK = kernel_KK if recipe.training.blur_answers and recipe.model.soft_sigma else None
-        self._log_shifts_NK = log_shifts_NK(self.targets_NK, torch.from_numpy(is_natural_N), self._weights_N)
+        sources_N = np.where(is_natural_N, NATURAL, COLLECTED)
+        sources_N[len(counts_N) - num_drawn :] = DRAWN
+        self._log_shifts_NK = log_shifts_NK(self.targets_NK, torch.from_numpy(sources_N), self._weights_N)
         self._auxiliary_NA = torch.from_numpy(auxiliary_NA)
         self._auxiliary_weight = recipe.training.auxiliary_weight
         self._taught_NK = None if taught_NK is None else torch.from_numpy(taught_NK)
-        self._teacher_share = recipe.training.teacher_share
+        self._teacher_shares_N = torch.zeros(len(counts_N))
+        if self._taught_NK is not None:
+            self._teacher_shares_N[: len(counts_N) - num_drawn] = recipe.training.teacher_share
+            self._taught_NK = torch.cat([self._taught_NK, self.targets_NK[len(counts_N) - num_drawn :]])
 
     def loss(self, log_probs_BK: Tensor, told_BA: Tensor, places_B: Tensor) -> Tensor:
         """The loss of a network's answers for the photos at `places_B`: counts, and A values beside them."""
@@ -52,12 +63,13 @@ class Objective:
         shifted_BK = shifted(log_probs_BK, self._log_shifts_NK[places_B].to(device))
         if self._kernel_KK is not None:
             shifted_BK = blurred(shifted_BK, self._kernel_KK.to(device))
-        loss = cross_entropy(shifted_BK, self.targets_NK[places_B].to(device), weights_B)
+        wanted_BK = self.targets_NK[places_B].to(device)
         if self._taught_NK is None:
-            return loss
+            return cross_entropy(shifted_BK, wanted_BK, weights_B)
+        shares_B = self._teacher_shares_N[places_B].to(device)
+        loss = cross_entropy(shifted_BK, wanted_BK, weights_B * (1 - shares_B))
         # Teachers answer as for natural photos whatever the photo, so theirs is compared without the shift.
-        taught = cross_entropy(log_probs_BK, self._taught_NK[places_B].to(device), weights_B)
-        return (1 - self._teacher_share) * loss + self._teacher_share * taught
+        return loss + cross_entropy(log_probs_BK, self._taught_NK[places_B].to(device), weights_B * shares_B)
 
 
 def targets_BK(counts_B: Tensor, *, num_counts: int, soft_sigma: float) -> Tensor:
@@ -72,10 +84,10 @@ def targets_BK(counts_B: Tensor, *, num_counts: int, soft_sigma: float) -> Tenso
     return torch.softmax(-(distance_BK**2) / (2 * soft_sigma**2), dim=1)
 
 
-def log_shifts_NK(targets_NK: Tensor, is_natural_N: Tensor, weights_N: Tensor | None = None) -> Tensor:
+def log_shifts_NK(targets_NK: Tensor, sources_N: Tensor, weights_N: Tensor | None = None) -> Tensor:
     """What to add to each training photo's log-probabilities so that the network learns the natural shares of counts.
 
-    Nothing for a natural photo; for the others, the logarithm of how much more often each count occurs among them.
+    Nothing for a natural photo; for one of another source, the logarithm of how much more often each count occurs there.
     The network then answers for photos that come as the natural ones do, and learns from the others what a count
     looks like, not how often it is met (logit adjustment: Menon et al. 2021, arXiv:2007.07314). Photos that count more
     than others count more in the shares too.
@@ -88,8 +100,11 @@ def log_shifts_NK(targets_NK: Tensor, is_natural_N: Tensor, weights_N: Tensor | 
         shares_K = (targets_NK[chosen_N] * weights_N[chosen_N, None]).sum(0)
         return ((shares_K + 1 / num_counts) / (weights_N[chosen_N].sum() + 1)).log()
 
-    shift_K = log_shares_K(~is_natural_N) - log_shares_K(is_natural_N)
-    return torch.where(is_natural_N[:, None], torch.zeros_like(shift_K), shift_K)
+    shifts_NK = torch.zeros_like(targets_NK)
+    for source in (COLLECTED, DRAWN):
+        is_source_N = sources_N == source
+        shifts_NK[is_source_N] = log_shares_K(is_source_N) - log_shares_K(sources_N == NATURAL)
+    return shifts_NK
 
 
 def shifted(log_probs_BK: Tensor, log_shifts_BK: Tensor) -> Tensor:

@@ -48,6 +48,13 @@ class Data(Section):
         description="Column of how much each training photo counts in the loss, 1 where a photo has none: for photos that "
         "were counted with known probabilities. Only proportions matter.",
     )
+    drawn: int = Field(
+        0,
+        ge=0,
+        description="Train on so many bins that Binsight draws beside the photos: their counts, 0 to 12, are true, and the "
+        "network does not learn how often each occurs. Drawing a thousand takes about a minute on two cores, once for "
+        "every `preprocessing`.",
+    )
     most: int | None = Field(None, gt=0, description="Train on at most so many photos, drawn by the seed.")
     preprocessing: Preprocessing = Field(
         Preprocessing(size=160, fit="squash", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),

@@ -141,6 +141,7 @@ class Trainer:
             photos.auxiliary_NA(recipe.model.auxiliary),
             taught_NK(folder),
             photos.weights,
+            num_drawn=photos.num_drawn,
         )
         torch.manual_seed(recipe.seed)
         network: nn.Module = build_network(recipe.model)
