@@ -27,7 +27,7 @@ from binsight.storage.files import part_of
 def cached_pixels(
     dataset: Dataset, photos: Sequence[LabelledPhoto], preprocessing: Preprocessing, *, num_drawn: int = 0
 ) -> npt.NDArray[np.uint8]:
-    """Pixels of `photos`, uint8 (N, size, size, 3), memory-mapped, in the order given; after them, of so many drawn bins."""
+    """Pixels of `photos`, uint8 (N, size, size, 3), memory-mapped, in the order given; then those of so many drawn bins."""
     key = sha256(preprocessing.model_dump_json().encode())
     for photo in photos:
         key.update(photo.sha256.encode())
