@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from binsight.imaging import pixels_HWC
-from binsight.imaging.drawn import drawn_photo
 from binsight.model.augment import augment
 from binsight.model.backbones import load_weights, read_weights
 from binsight.model.batches import Photos, batch_order, batches
@@ -24,8 +22,6 @@ CHANGE_WEIGHT = 0.1
 """Of the distance between the change of two photos' estimates and of their records, in the loss."""
 
 PRETRAIN_EPOCHS = 2
-NUM_DRAWN = 4000
-MOST_DRAWN = 12
 
 
 class TokenSum(CountNetwork):
@@ -203,22 +199,3 @@ def _vicreg(ours_BF: Tensor, theirs_BF: Tensor) -> Tensor:
         covariance = centred.T @ centred / (len(centred) - 1)
         apart = apart + (covariance.square().sum() - covariance.diagonal().square().sum()) / covariance.shape[0]
     return 25 * alike + 25 * spread + apart
-
-
-def drawn_bins(photos: Photos, recipe: Recipe) -> None:
-    """Add drawn bins of 0 to 12 items, as photos whose counts do not come naturally."""
-    rng = np.random.default_rng(recipe.seed)
-    counts = rng.integers(0, MOST_DRAWN + 1, NUM_DRAWN)
-    preprocessing = recipe.data.preprocessing
-    drawn = [
-        pixels_HWC(drawn_photo(int(count), seed=place, size=(320, 240)), preprocessing, name=f"drawn {place}")
-        for place, count in enumerate(counts)
-    ]
-    photos.pixels = np.concatenate([photos.pixels, np.stack(drawn)])
-    photos.counts = np.concatenate([photos.counts, counts])
-    photos.is_natural = np.concatenate([photos.is_natural, np.zeros(NUM_DRAWN, bool)])
-    photos.weights = np.ones(len(photos.counts), np.float32)
-    known_NA = photos.auxiliary_NA(recipe.model.auxiliary)
-    unknown_NA = np.full((NUM_DRAWN, known_NA.shape[1]), np.nan, np.float32)
-    whole_NA = np.concatenate([known_NA, unknown_NA])
-    photos.auxiliary_NA = lambda _: whole_NA  # type: ignore[method-assign]

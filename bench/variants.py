@@ -53,17 +53,6 @@ class Variant:
         len(photos), recipe.training.batch_size, seed=recipe.seed, epoch=epoch
     )
     more_loss: Callable[[Photos, Tensor, Tensor], Tensor | float] = lambda *_: 0.0
-    more_photos: Callable[[Photos, Recipe], None] = lambda *_: None
-    after: str | None = None
-    """Begins with the weights that this variant ended with, of the same fold and seed."""
-
-
-def later(size: int) -> Variant:
-    """Some more photos after `base`, gently, at another size."""
-    return Variant(
-        overrides=(f"data.preprocessing.size={size}", "training.epochs=1", "training.lr=3e-4", "data.most=3000"),
-        after="base",
-    )
 
 
 VARIANTS = {
@@ -90,9 +79,9 @@ VARIANTS = {
     "chain-batches": Variant(order=parts.chain_order),
     "self-supervised": Variant(begin=parts.self_supervised),
     "self-supervised-twins": Variant(begin=parts.self_supervised_by_twins),
-    "drawn": Variant(more_photos=parts.drawn_bins),
-    "drawn-2-epochs": Variant(overrides=("training.epochs=2",), more_photos=parts.drawn_bins),  # as many steps as base
-    "5-epochs": Variant(overrides=("training.epochs=5",)),
+    "drawn": Variant(overrides=("data.drawn=4000",)),
+    "drawn-2-epochs": Variant(overrides=("data.drawn=4000", "training.epochs=2")),  # as many steps as base
+    "5-epochs": Variant(overrides=("training.epochs=5",)),  # somewhat more than drawn
     "mobilenet-v2": Variant(
         overrides=(
             "data.preprocessing.mean=[0.485, 0.456, 0.406]",
@@ -104,7 +93,7 @@ VARIANTS = {
         overrides=("model.backbone=timm:tf_efficientnet_lite2", "model.weights=package:efficientnet-lite2")
     ),
     "128": Variant(overrides=("data.preprocessing.size=128",)),
-    **{f"then-{size}": later(size) for size in (96, 128, 160, 224, 320, 384)},
+    "160": Variant(overrides=("data.preprocessing.size=160",)),
 }
 
 
@@ -149,7 +138,7 @@ def fold_dataset(dataset: Dataset, out: Path, fold: int) -> Dataset:
 
 
 def train_variant(name: str, dataset: Dataset, out: Path, *, fold: int, seed: int, size: int, epochs: int) -> None:
-    """Train one variant and keep its weights and answers, unless they are there."""
+    """Train one variant and keep its answers, unless they are there."""
     path = out / f"{name}-{fold}-{seed}.npz"
     if path.is_file():
         return
@@ -159,15 +148,10 @@ def train_variant(name: str, dataset: Dataset, out: Path, *, fold: int, seed: in
     torch.manual_seed(seed)
     train, held_out = Photos(dataset, recipe, "train"), Photos(dataset, recipe, "test")
     network = variant.network(recipe)
-    if variant.after:
-        network.load_state_dict(torch.load(out / f"{variant.after}-{fold}-{seed}.pt", weights_only=True))
-    else:
-        variant.begin(network, train, recipe)
-    variant.more_photos(train, recipe)
+    variant.begin(network, train, recipe)
     began = time.process_time()
     averaged = fit(network, train, recipe, variant)
     seconds = time.process_time() - began
-    torch.save(averaged.state_dict(), path.with_suffix(".pt"))
     ways: dict[str, nn.Module] = {"probs": FlipAverage(averaged)}
     if name == "base":
         ways |= {"unflipped": averaged, "last": FlipAverage(network)}
@@ -187,7 +171,12 @@ def fit(network: CountNetwork, photos: Photos, recipe: Recipe, variant: Variant)
     """The moving average of the network's weights after the recipe's epochs; on the processor, one process."""
     training = recipe.training
     objective = Objective(
-        recipe, photos.counts, photos.is_natural, photos.auxiliary_NA(recipe.model.auxiliary), None, photos.weights
+        recipe,
+        photos.counts,
+        photos.is_natural,
+        photos.auxiliary_NA(recipe.model.auxiliary),
+        weights_N=photos.weights,
+        num_drawn=photos.num_drawn,
     )
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = moving_average(network, training, torch.device("cpu"))
@@ -237,9 +226,8 @@ def print_table(out: Path) -> None:
         name, fold, seed = path.stem.rsplit("-", 2)
         done.setdefault(name, {})[f"{fold}-{seed}"] = path
     for name in sorted(done, key=list(VARIANTS).index):
-        reference = done["then-96" if name.startswith("then-") else "base"]
-        common = sorted(done[name].keys() & reference.keys())
-        print(json.dumps({"variant": name, "runs": common, **compared(done[name], reference, common)}))
+        common = sorted(done[name].keys() & done["base"].keys())
+        print(json.dumps({"variant": name, "runs": common, **compared(done[name], done["base"], common)}))
     for way in ("unflipped", "last"):
         common = sorted(done["base"])
         print(json.dumps({"variant": way, "runs": common, **compared(done["base"], done["base"], common, way)}))
