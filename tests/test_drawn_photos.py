@@ -77,6 +77,18 @@ def test_how_often_counts_are_drawn_is_not_learnt_nor_mixed_up_with_what_was_col
     is_natural = [True] * 800 + [False] * 900
     objective = an_objective(counts, is_natural, 500)
     assert fitted_shares(objective, len(counts)) == pytest.approx([0, 0.75, 0, 0.25, 0], abs=0.011)
+    natural_shares = (
+        (torch.tensor([[0.0, 600, 0, 200, 0]]) + 0.2) / 801
+    ).log()  # one photo's worth is spread evenly
+    for place, by_hand in (
+        (0, 0.75),
+        (800, 0.75),
+        (1100, 0.25),
+        (1200, 0.2),
+        (1203, 0.2),
+    ):  # of its own source, each
+        loss = objective.loss(natural_shares, torch.zeros(1, 1), torch.tensor([place]))
+        assert float(loss) == pytest.approx(-np.log(by_hand), abs=0.02)
 
 
 def test_teachers_say_nothing_of_drawn_bins() -> None:
