@@ -3,16 +3,33 @@
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from binsight.counting.cores import available_cores
 from binsight.errors import EngineFailed
+from binsight.settings import settings
 
 _STORE_BYTES = 128 * 1024 * 1024
 """Shared memory of a local cluster. A bundle is all that goes through it, where Ray would take a third of the machine's."""
 _CONNECT_S = 10
+
+_CARRIED = ("ENDPOINT_URL", "REGION", "PROVIDER", "MAX_PHOTO_BYTES", "MAX_PHOTO_PIXELS")
+"""Settings that results depend on. Credentials are not carried: Ray keeps what it is given where others may read it."""
+
+
+def carried_settings() -> dict[str, str]:
+    """The settings of this process that workers on other machines are to have."""
+    names = [f"BINSIGHT_{name}" for name in _CARRIED]
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def take_over(carried: Mapping[str, str]) -> None:
+    """Have the settings that were carried here, in a worker."""
+    if any(os.environ.get(name) != value for name, value in carried.items()):
+        os.environ.update(carried)
+        settings.cache_clear()
 
 
 @contextmanager

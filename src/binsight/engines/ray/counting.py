@@ -1,6 +1,5 @@
 """Shards of batch counting as tasks of Ray."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -11,15 +10,12 @@ from binsight.batch import Done, Places, Task, count_shard
 from binsight.batch.execute import Engine
 from binsight.counting import Bundle, Counter
 from binsight.engines.ray.bundles import packed, unpacked
-from binsight.engines.ray.cluster import cluster
+from binsight.engines.ray.cluster import carried_settings, cluster, take_over
 from binsight.errors import EngineFailed
-from binsight.settings import settings
 
 RETRIES = 20
 """How often a shard may lose its worker. Not for ever: a photo that kills whatever decodes it would."""
 _AHEAD = 4  # tasks for each core that wait: enough for every worker to find one, and for an autoscaler to see them
-_CARRIED = ("ENDPOINT_URL", "REGION", "PROVIDER", "MAX_PHOTO_BYTES", "MAX_PHOTO_PIXELS")
-"""Settings that the rows depend on. Credentials are not carried: Ray keeps what it is given where others may read it."""
 
 
 def engine_on_ray(bundle: Bundle, places: Places, *, address: str | None, workers: int | None = None) -> Engine:
@@ -42,7 +38,7 @@ def _count_all(
         while True:
             room = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))) - len(pending)
             for task in islice(waiting, max(0, room)):
-                pending[remote.remote([files], bundle.version, _carried(), places, task)] = task
+                pending[remote.remote([files], bundle.version, carried_settings(), places, task)] = task
             if not pending:
                 return
             ready, _ = ray.wait(list(pending), num_returns=1)
@@ -63,19 +59,12 @@ def _result(ray: Any, one: Any, task: Task) -> Done:
     return done
 
 
-def _carried() -> dict[str, str]:
-    names = [f"BINSIGHT_{name}" for name in _CARRIED]
-    return {name: os.environ[name] for name in names if name in os.environ}
-
-
 def _count_on_worker(
     files: Sequence[Any], version: str, carried: Mapping[str, str], places: Places, task: Task
 ) -> Done:
     import ray
 
-    if any(os.environ.get(name) != value for name, value in carried.items()):
-        os.environ.update(carried)
-        settings.cache_clear()
+    take_over(carried)
     return count_shard(places, task, counter_of(version, lambda: unpacked(ray.get(files[0]), version)))
 
 

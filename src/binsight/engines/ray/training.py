@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from binsight.engines.ray.cluster import cluster
+from binsight.engines.ray.cluster import carried_settings, cluster, take_over
 from binsight.errors import EngineFailed
 from binsight.model.recipe import Recipe
 from binsight.model.run import Run
@@ -87,7 +87,10 @@ def _attempt(ray: Any, group: Any, recipe: Recipe, folder: Path, say: Say) -> bo
     try:
         meeting = ray.get(workers[0].meeting_place.remote())
         pending = [
-            one.work.remote(rank, len(workers), meeting, recipe, str(folder.absolute()), str(Path.cwd()), lines)
+            one.work.remote(
+                *(rank, len(workers), meeting, recipe, str(folder.absolute())),
+                *(str(Path.cwd()), carried_settings(), lines),
+            )
             for rank, one in enumerate(workers)
         ]
         while pending:
@@ -146,8 +149,10 @@ class _Worker:
         recipe: Recipe,
         folder: str,
         begun_in: str,
+        carried: dict[str, str],
         lines: Any,
     ) -> None:
+        take_over(carried)
         if Path(begun_in).is_dir():  # a recipe may name its dataset from where the command was given
             os.chdir(begun_in)
         # As `torchrun` tells its processes, each as if alone on a machine: Fabric then starts no further ones.
