@@ -4,6 +4,8 @@ Axes: B photos, C channels, H rows, W columns, F features, T tokens, K counts.
 """
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +18,14 @@ from binsight.model.augment import augment
 from binsight.model.backbones import load_weights, read_weights
 from binsight.model.batches import Photos, batch_order, batches
 from binsight.model.network import CountNetwork, Cumulative, build_network
+from binsight.model.objective import cross_entropy, shifted, targets_BK
 from binsight.model.recipe import Augment, Recipe
 
 CHANGE_WEIGHT = 0.1
 """Of the distance between the change of two photos' estimates and of their records, in the loss."""
 
+PAIR_WEIGHT = 0.5
+SIGMA = 0.6  # of the recipe's soft labels
 PRETRAIN_EPOCHS = 2
 
 
@@ -95,7 +100,9 @@ def chain_order(photos: Photos, recipe: Recipe, epoch: int) -> npt.NDArray[np.in
     return rows[np.random.default_rng([recipe.seed, epoch, 1]).permutation(len(rows))]
 
 
-def known_change(photos: Photos, log_probs_BK: Tensor, places_B: Tensor) -> Tensor | float:
+def known_change(
+    _: CountNetwork, photos: Photos, __: Tensor, log_probs_BK: Tensor, places_B: Tensor
+) -> Tensor | float:
     """How far the change between a bin's photos before and after is from the change of its record.
 
     What the photo cannot show is mostly the same in both, so that the change may be seen where the count is not.
@@ -110,6 +117,48 @@ def known_change(photos: Photos, log_probs_BK: Tensor, places_B: Tensor) -> Tens
     expected_B = (log_probs_BK.exp() * torch.arange(log_probs_BK.shape[1])).sum(1)
     told, known = expected_B[second] - expected_B[first], (counts_B[second] - counts_B[first]).float()
     return CHANGE_WEIGHT * F.smooth_l1_loss(told, known)
+
+
+def pairs(
+    network: CountNetwork, photos: Photos, images_BCHW: Tensor, answers_BK: Tensor, places_B: Tensor
+) -> Tensor | float:
+    """Two photos of the batch beside or above each other as one, which holds as many items as both together.
+
+    There are as many pairs as the square of the photos, so that they are harder to learn by heart.
+    """
+    half, num_counts = len(places_B) // 2, answers_BK.shape[1]
+    both = torch.cat([images_BCHW[:half], images_BCHW[half : 2 * half]], dim=int(torch.randint(2, 4, ())))
+    joined = F.interpolate(both, images_BCHW.shape[2:], mode="bilinear", antialias=True)
+    with _norms_unmoved(network):
+        log_probs_BK, _ = network.forward_all(joined.contiguous(memory_format=torch.channels_last))
+    counts_B = torch.from_numpy(photos.counts)[places_B]
+    wanted_BK = targets_BK(counts_B[:half] + counts_B[half : 2 * half], num_counts=num_counts, soft_sigma=SIGMA)
+    return PAIR_WEIGHT * cross_entropy(shifted(log_probs_BK, _pair_shift(photos, num_counts)), wanted_BK)
+
+
+def _pair_shift(photos: Photos, num_counts: int) -> Tensor:
+    """By how much more often each count occurs among pairs than among natural photos, (K,), in logarithms."""
+    found: Tensor | None = getattr(photos, "pair_shift", None)
+    if found is None:
+        counts_N = np.minimum(photos.counts, num_counts - 1)
+        shares, natural = (np.bincount(c, minlength=num_counts) for c in (counts_N, counts_N[photos.is_natural]))
+        summed = np.convolve(shares / shares.sum(), shares / shares.sum())
+        of_pairs = np.append(summed[: num_counts - 1], summed[num_counts - 1 :].sum())
+        found = torch.tensor(np.log((of_pairs + 1e-4) / (natural / natural.sum() + 1e-4)), dtype=torch.float32)
+        photos.pair_shift = found  # type: ignore[attr-defined]
+    return found
+
+
+@contextmanager
+def _norms_unmoved(network: nn.Module) -> Iterator[None]:
+    """Batch normalisation by the batch at hand alone: its running figures stay those of single photos."""
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    yield
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def _twins(photos: Photos) -> dict[int, int]:

@@ -113,7 +113,7 @@ def test_a_shard_that_kills_every_worker_ends_the_run(
 ) -> None:
     places = places_of(whole / "photos", tmp_path / "out")
     monkeypatch.setattr(counting, "_count_on_worker", _die)
-    monkeypatch.setattr(counting, "RETRIES", 1)
+    monkeypatch.setattr("binsight.engines.ray.cluster.RETRIES", 1)
     engine = engine_on_ray(Bundle.open(default_bundle()), places, address=None, workers=1)
     with pytest.raises(EngineFailed, match="lost its worker 2 times"):
         run(begun(places), places, engine, began=time.monotonic(), price_per_hour=None)

@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -11,6 +11,8 @@ from binsight.counting.cores import available_cores
 from binsight.errors import EngineFailed
 from binsight.settings import settings
 
+RETRIES = 20
+"""How often a task may lose its worker. Not for ever: a photo that kills whatever decodes it would."""
 _STORE_BYTES = 128 * 1024 * 1024
 """Shared memory of a local cluster. A bundle is all that goes through it, where Ray would take a third of the machine's."""
 _CONNECT_S = 10
@@ -64,6 +66,33 @@ def cluster(address: str | None, *, workers: int | None = None) -> Iterator[Any]
             yield ray
     finally:
         ray.shutdown()
+
+
+def task(ray: Any, work: Callable[..., Any]) -> Any:
+    """`work` as tasks of one core, `.remote(…)`, which begin anew where they lose their worker."""
+    # Spread: Ray otherwise fills one machine before it asks the next.
+    return ray.remote(num_cpus=1, max_retries=RETRIES, scheduling_strategy="SPREAD")(work)
+
+
+def result(ray: Any, one: Any, *, named: str, look_for: str) -> Any:
+    """What a task returned; raises what it raised, and `EngineFailed` where it lost its worker again and again.
+
+    That says what was lost, `named`, and what to `look_for` if it is lost again.
+    """
+    try:
+        return ray.get(one)
+    except ray.exceptions.RayTaskError as error:  # the task itself raised
+        raise error.cause from None
+    except ray.exceptions.RayError as error:
+        raise EngineFailed(
+            f"{named} lost its worker {RETRIES + 1} times ({type(error).__name__}); run the same command again, and if "
+            f"it happens again look for {look_for}"
+        ) from None
+
+
+def num_cores(ray: Any) -> int:
+    """Cores of the cluster as it is now."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
 def _knock(address: str | None) -> None:

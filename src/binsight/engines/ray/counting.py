@@ -10,11 +10,8 @@ from binsight.batch import Done, Places, Task, count_shard
 from binsight.batch.execute import Engine
 from binsight.counting import Bundle, Counter
 from binsight.engines.ray.bundles import packed, unpacked
-from binsight.engines.ray.cluster import carried_settings, cluster, take_over
-from binsight.errors import EngineFailed
+from binsight.engines.ray.cluster import carried_settings, cluster, num_cores, result, take_over, task
 
-RETRIES = 20
-"""How often a shard may lose its worker. Not for ever: a photo that kills whatever decodes it would."""
 _AHEAD = 4  # tasks for each core that wait: enough for every worker to find one, and for an autoscaler to see them
 
 
@@ -32,13 +29,12 @@ def _count_all(
 ) -> Iterator[Done]:
     with cluster(address, workers=workers) as ray:
         files = ray.put(packed(bundle))
-        # spread: Ray otherwise fills one machine before it asks the next.
-        remote = ray.remote(num_cpus=1, max_retries=RETRIES, scheduling_strategy="SPREAD")(_count_on_worker)
+        remote = task(ray, _count_on_worker)
         waiting, pending = iter(tasks), dict[Any, Task]()
         while True:
-            room = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))) - len(pending)
-            for task in islice(waiting, max(0, room)):
-                pending[remote.remote([files], bundle.version, carried_settings(), places, task)] = task
+            room = _AHEAD * num_cores(ray) - len(pending)
+            for shard in islice(waiting, max(0, room)):
+                pending[remote.remote([files], bundle.version, carried_settings(), places, shard)] = shard
             if not pending:
                 return
             ready, _ = ray.wait(list(pending), num_returns=1)
@@ -46,26 +42,18 @@ def _count_all(
                 yield _result(ray, one, pending.pop(one))
 
 
-def _result(ray: Any, one: Any, task: Task) -> Done:
-    try:
-        done: Done = ray.get(one)
-    except ray.exceptions.RayTaskError as error:  # the task itself raised
-        raise error.cause from None
-    except ray.exceptions.RayError as error:
-        raise EngineFailed(
-            f"shard {task.number} lost its worker {RETRIES + 1} times ({type(error).__name__}); run the same command "
-            "again, and if it is the same shard look for a photo that its worker dies of"
-        ) from None
+def _result(ray: Any, one: Any, shard: Task) -> Done:
+    done: Done = result(ray, one, named=f"shard {shard.number}", look_for="a photo that its worker dies of")
     return done
 
 
 def _count_on_worker(
-    files: Sequence[Any], version: str, carried: Mapping[str, str], places: Places, task: Task
+    files: Sequence[Any], version: str, carried: Mapping[str, str], places: Places, shard: Task
 ) -> Done:
     import ray
 
     take_over(carried)
-    return count_shard(places, task, counter_of(version, lambda: unpacked(ray.get(files[0]), version)))
+    return count_shard(places, shard, counter_of(version, lambda: unpacked(ray.get(files[0]), version)))
 
 
 _held: dict[str, Counter] = {}

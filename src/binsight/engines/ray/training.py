@@ -16,13 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from binsight.engines.ray.cluster import carried_settings, cluster, take_over
+from binsight.engines.ray.cluster import RETRIES, carried_settings, cluster, take_over
 from binsight.errors import EngineFailed
 from binsight.model.recipe import Recipe
 from binsight.model.run import Run
 
-RETRIES = 20
-"""How often workers may be lost. Not for ever: a batch that takes all memory would kill whoever computes it."""
 _LOOK_EVERY_S = 1
 _KNOWN_S = 5
 _PLACE_S = 600

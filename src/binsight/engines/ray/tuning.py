@@ -8,17 +8,14 @@ on with, by workers with Ray and without.
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import optuna
 
-from binsight.engines.ray.cluster import cluster
-from binsight.errors import BadInput, EngineFailed
+from binsight.engines.ray.cluster import cluster, num_cores, result, task
+from binsight.errors import BadInput
 from binsight.model.search import SearchFile, parse_search
 from binsight.model.tune import Say, is_done, open_study, told, tune
 
-RETRIES = 20
-"""How often a worker may be killed. Not for ever: values that take all memory would kill whoever tries them."""
 _LOOK_EVERY_S = 1
 
 
@@ -37,8 +34,8 @@ def tune_on_ray(
         )
     study = open_study(url, search)
     with cluster(address, workers=workers) as ray:
-        num_workers = min(search.search.trials, max(1, int(ray.cluster_resources().get("CPU", 1))))
-        remote = ray.remote(num_cpus=1, max_retries=RETRIES, scheduling_strategy="SPREAD")(_work)
+        num_workers = min(search.search.trials, num_cores(ray))
+        remote = task(ray, _work)
         given = (search.dump(), url, str(folder.absolute()), str(Path.cwd()))
         pending = [remote.remote(*given) for _ in range(num_workers)]
         lines = _news(study)
@@ -47,7 +44,7 @@ def tune_on_ray(
             for line in next(lines):
                 say(line)
             for one in ready:
-                _end(ray, one)
+                result(ray, one, named="a part of the search", look_for="values that take too much memory")
 
 
 def _news(study: optuna.Study) -> Iterator[list[str]]:
@@ -57,18 +54,6 @@ def _news(study: optuna.Study) -> Iterator[list[str]]:
         ended = [one for one in study.get_trials(deepcopy=False) if is_done(one) and one.number not in known]
         known |= {trial.number for trial in ended}
         yield [told(study, trial) for trial in ended]
-
-
-def _end(ray: Any, one: Any) -> None:
-    try:
-        ray.get(one)
-    except ray.exceptions.RayTaskError as error:  # the worker itself raised
-        raise error.cause from None
-    except ray.exceptions.RayError as error:
-        raise EngineFailed(
-            f"a worker was killed {RETRIES + 1} times ({type(error).__name__}); run the same command again, and if it "
-            "happens again look for values that take too much memory"
-        ) from None
 
 
 def _work(search: str, url: str, folder: str, begun_in: str) -> None:
