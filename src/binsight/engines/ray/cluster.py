@@ -12,7 +12,7 @@ from binsight.errors import EngineFailed
 from binsight.settings import settings
 
 RETRIES = 20
-"""How often a task may lose its worker. Not for ever: a photo that kills whatever decodes it would."""
+"""How often a task may lose its worker. Not for ever: a photo or a lack of memory may kill each."""
 _STORE_BYTES = 128 * 1024 * 1024
 """Shared memory of a local cluster. A bundle is all that goes through it, where Ray would take a third of the machine's."""
 _CONNECT_S = 10
