@@ -100,9 +100,7 @@ def chain_order(photos: Photos, recipe: Recipe, epoch: int) -> npt.NDArray[np.in
     return rows[np.random.default_rng([recipe.seed, epoch, 1]).permutation(len(rows))]
 
 
-def known_change(
-    _: CountNetwork, photos: Photos, __: Tensor, log_probs_BK: Tensor, places_B: Tensor
-) -> Tensor | float:
+def known_change(photos: Photos, log_probs_BK: Tensor, places_B: Tensor) -> Tensor | float:
     """How far the change between a bin's photos before and after is from the change of its record.
 
     What the photo cannot show is mostly the same in both, so that the change may be seen where the count is not.
@@ -119,19 +117,17 @@ def known_change(
     return CHANGE_WEIGHT * F.smooth_l1_loss(told, known)
 
 
-def pairs(
-    network: CountNetwork, photos: Photos, images_BCHW: Tensor, answers_BK: Tensor, places_B: Tensor
-) -> Tensor | float:
+def pairs(network: CountNetwork, photos: Photos, images_BCHW: Tensor, places_B: Tensor) -> Tensor:
     """Two photos of the batch beside or above each other as one, which holds as many items as both together.
 
     There are as many pairs as the square of the photos, so that they are harder to learn by heart.
     """
-    half, num_counts = len(places_B) // 2, answers_BK.shape[1]
+    half = len(places_B) // 2
     both = torch.cat([images_BCHW[:half], images_BCHW[half : 2 * half]], dim=int(torch.randint(2, 4, ())))
     joined = F.interpolate(both, images_BCHW.shape[2:], mode="bilinear", antialias=True)
     with _norms_unmoved(network):
         log_probs_BK, _ = network.forward_all(joined.contiguous(memory_format=torch.channels_last))
-    counts_B = torch.from_numpy(photos.counts)[places_B]
+    counts_B, num_counts = torch.from_numpy(photos.counts)[places_B], log_probs_BK.shape[1]
     wanted_BK = targets_BK(counts_B[:half] + counts_B[half : 2 * half], num_counts=num_counts, soft_sigma=SIGMA)
     return PAIR_WEIGHT * cross_entropy(shifted(log_probs_BK, _pair_shift(photos, num_counts)), wanted_BK)
 

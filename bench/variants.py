@@ -52,7 +52,8 @@ class Variant:
     order: Callable[[Photos, Recipe, int], Any] = lambda photos, recipe, epoch: batch_order(
         len(photos), recipe.training.batch_size, seed=recipe.seed, epoch=epoch
     )
-    more_loss: Callable[[CountNetwork, Photos, Tensor, Tensor, Tensor], Tensor | float] = lambda *_: 0.0
+    more_loss: Callable[[Photos, Tensor, Tensor], Tensor | float] = lambda *_: 0.0
+    asked_again: Callable[[CountNetwork, Photos, Tensor, Tensor], Tensor | float] = lambda *_: 0.0
 
 
 VARIANTS = {
@@ -77,7 +78,9 @@ VARIANTS = {
     "token-sum": Variant(network=parts.token_sum),
     "known-change": Variant(order=parts.chain_order, more_loss=parts.known_change),
     "chain-batches": Variant(order=parts.chain_order),
-    "pairs": Variant(more_loss=parts.pairs),  # half as much work more a step, as drawn has half as many steps more
+    "pairs": Variant(
+        asked_again=parts.pairs
+    ),  # half as much work more a step, as drawn has half as many steps more
     "self-supervised": Variant(begin=parts.self_supervised),
     "self-supervised-twins": Variant(begin=parts.self_supervised_by_twins),
     "drawn": Variant(overrides=("data.drawn=4000",)),
@@ -194,9 +197,8 @@ def fit(network: CountNetwork, photos: Photos, recipe: Recipe, variant: Variant)
             torch.manual_seed(hash((recipe.seed, step)))
             changed = variant.change(augment(images, recipe.augment))
             answers, told = network.forward_all(changed.contiguous(memory_format=torch.channels_last))
-            loss = objective.loss(answers, told, places) + variant.more_loss(
-                network, photos, changed, answers, places
-            )
+            loss = objective.loss(answers, told, places) + variant.more_loss(photos, answers, places)
+            loss = loss + variant.asked_again(network, photos, changed, places)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), training.gradient_clip)

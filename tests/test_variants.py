@@ -56,6 +56,30 @@ def test_a_change_that_is_told_rightly_costs_nothing_however_wrong_the_counts() 
     assert parts.known_change(photos, answers(4, 0), torch.tensor([0, 2])) == 0, "no pair in the batch"
 
 
+def test_two_photos_as_one_hold_what_both_hold_together() -> None:
+    """Of nets that always say one count, the one that says the sum loses least; running figures stay those of photos."""
+    photos = SimpleNamespace(counts=np.array([1, 4, 2, 3, 2, 3]), is_natural=np.ones(6, bool))
+    images, places = torch.rand(6, 3, 8, 8), torch.tensor([1, 0, 3, 4, 2, 5])  # 4 + 2, 1 + 2, 3 + 3
+
+    class Says(torch.nn.Module):
+        def __init__(self, *counts: int) -> None:
+            super().__init__()
+            self.norm, self.counts = torch.nn.BatchNorm2d(3), torch.tensor(counts)
+
+        def forward_all(self, joined: torch.Tensor) -> tuple[torch.Tensor, None]:
+            assert joined.shape == (3, 3, 8, 8)
+            self.norm(joined)
+            return torch.nn.functional.one_hot(self.counts, 21).float().mul(20).log_softmax(1), None
+
+    def loss(network: Says) -> float:
+        return float(parts.pairs(network, photos, images, places))  # type: ignore[arg-type]
+
+    right = Says(6, 3, 6)
+    assert loss(right) < min(loss(Says(4, 1, 3)), loss(Says(5, 3, 6)), loss(Says(6, 3, 5)))
+    assert not right.norm.running_mean.any()  # type: ignore[union-attr]
+    assert right.norm.momentum == 0.1
+
+
 def test_a_sum_of_tokens_orders_the_counts() -> None:
     recipe = load_recipe(variants.RECIPE, TINY)
     network = parts.token_sum(recipe).eval()
