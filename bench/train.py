@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 
 from binsight.dataset.manifest import Dataset
 from binsight.model.batches import batches
 from binsight.model.objective import cross_entropy
 from binsight.model.recipe import Recipe, load_recipe
-from binsight.model.train import PRECISIONS, Trainer
+from binsight.model.train import make_fabric
+from binsight.model.trainer import Trainer
 from ratio import Comparison, bench_arguments, compare, report
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "default.toml"
@@ -27,7 +27,7 @@ RECIPE = Path(__file__).parents[1] / "recipes" / "default.toml"
 
 def measure(recipe: Recipe, num_runs: int) -> Comparison:
     with tempfile.TemporaryDirectory() as folder:
-        fabric = Fabric(devices=1, precision=PRECISIONS[recipe.training.precision])
+        fabric = make_fabric(recipe, devices=1)
         trainer = Trainer(recipe, Path(folder), Dataset.open(recipe.data.dataset), fabric, lambda _: None)
         order = trainer._order(0)
         photos = trainer.train_photos

@@ -26,7 +26,7 @@ from binsight.model import suspects as module
 from binsight.model.recipe import Recipe, load_recipe
 from binsight.model.suspects import Suspect, SuspectSearch, find_suspects, rows
 from binsight.model.suspects_page import caption, suspects_page
-from binsight.model.train import Trainer
+from binsight.model.trainer import Trainer
 from binsight.settings import settings
 
 NUM_FOLDS = 3

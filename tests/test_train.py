@@ -23,7 +23,8 @@ from binsight.model.batches import Photos, batch_order, wanted_photos
 from binsight.model.network import build_network
 from binsight.model.recipe import Recipe, load_recipe
 from binsight.model.run import Run
-from binsight.model.train import Trainer, train
+from binsight.model.train import train
+from binsight.model.trainer import Trainer
 from binsight.settings import settings
 
 pytestmark = pytest.mark.usefixtures("cache")

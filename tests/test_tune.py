@@ -28,7 +28,7 @@ from binsight.model.health import EpochMetrics
 from binsight.model.recipe import Recipe, load_recipe
 from binsight.model.run import Run
 from binsight.model.search import SearchFile, load_search
-from binsight.model.train import Trainer
+from binsight.model.trainer import Trainer
 from binsight.model.tune import REASON, open_study, trial_folder, tune
 from binsight.model.tune_report import done_trials, importances
 

@@ -31,7 +31,8 @@ from binsight.errors import BadDataset, BadInput, BadRecipe, StorageFailure
 from binsight.model.batches import matches
 from binsight.model.predictor import predict_all, predictor
 from binsight.model.recipe import Recipe
-from binsight.model.train import Say, train
+from binsight.model.train import train
+from binsight.model.trainer import Say
 from binsight.records import CountEstimate
 from binsight.storage.files import make_folder, written_whole
 
