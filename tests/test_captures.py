@@ -149,7 +149,10 @@ def test_a_count_by_inference_id_is_about_what_came_before_it(captures: Captures
     truths = open_truths(chosen)
     truths.add(captures.read(), {"bin-A-1": 2}, now=NOON + timedelta(minutes=5))
     captures.write([a_capture(10, None, inference_id="bin-A-1")])
-    assert [truth and truth.count for _, truth in joined(captures.read(), truths.read())] == [2, None]
+    found = {
+        capture.captured_at: truth and truth.count for capture, truth in joined(captures.read(), truths.read())
+    }
+    assert found == {NOON: 2, NOON + timedelta(minutes=10): None}
     assert truths.read()["bin-A-1"].counted_at - NOON == timedelta(minutes=5, milliseconds=1)
 
 

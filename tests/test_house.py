@@ -30,7 +30,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"counting", "decision", "dataset"}),
     frozenset({"imaging", "storage", "report"}),
     frozenset({"client", "lambda_front", "webhooks"}),
-    frozenset({"records", "errors", "settings", "progress", "processes"}),
+    frozenset({"records", "errors", "settings", "progress", "processes", "poller"}),
 )
 """From the roof down. Arrows run downwards only, and none runs along a floor but the lowest, whose modules are
 single files: records may raise the errors."""

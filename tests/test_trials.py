@@ -18,7 +18,7 @@ from binsight.counting.registry import Registry
 from binsight.imaging.drawn import drawn_photo
 from binsight.records import CANARY, CHAMPION
 from binsight.service.app import make_app
-from binsight.service.follow import Following
+from binsight.service.follow import Follower, Following
 from binsight.service.on_trial import REFUSED_FOR_S, Trials
 from binsight.service.roles import RoleFigures
 from binsight.storage.ledger import Certificates, Ledger, Retraining, Retrainings
@@ -142,24 +142,19 @@ def test_a_model_that_is_taken_back_answers_no_more_right_away(
     served.promoted(another(tmp_path / "second"))
     served.trials.step()
     monkeypatch.setattr("binsight.service.follow.LOOK_EVERY_S", 3600.0)
-    lanes, following = (
-        served.state.lanes,
-        Following(
-            served.registry, served.state.lanes, served.state.metrics, champion=CHAMPION, canary=False, shadow=None
-        ),
-    )
-    trials = Trials(
-        served.registry, served.ledger, lanes, served.state.metrics, served.state.drift, following, now=lambda: 0.0
-    )
+    looks, step = threading.Event(), Follower.step
+
+    def look(self: Follower) -> None:
+        looks.set()
+        step(self)
+
+    lanes, metrics = served.state.lanes, served.state.metrics
+    with monkeypatch.context() as patched:
+        patched.setattr(Follower, "step", look)
+        following = Following(served.registry, lanes, metrics, champion=CHAMPION, canary=False, shadow=None)
+    trials = Trials(served.registry, served.ledger, lanes, metrics, served.state.drift, following, now=lambda: 0.0)
     trials.step()
     (follower,) = following.followers
-    looks, step = threading.Event(), follower.step
-
-    def look() -> None:
-        looks.set()
-        step()
-
-    monkeypatch.setattr(follower, "step", look)
     follower.start()
     try:
         monkeypatch.setattr(lanes.served.counter, "estimate", _broken)

@@ -78,7 +78,7 @@ class ConsoleLater:
         from binsight.console.app import make_console, open_console
 
         console = open_console(self._chosen, counter=self._counter)
-        threading.Thread(target=console.keep_settling, name="settling", daemon=True).start()
+        console.keep_settling()
         if console.people.is_empty():
             link = f"{self._address}{CONSOLE}/setup?token={console.setup_token}"
             log.warning("nobody can sign in to the console yet: make the first admin at %s", link)

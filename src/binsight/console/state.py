@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,6 +17,7 @@ from binsight.console.photos import Photos
 from binsight.counting import Counter
 from binsight.decision.recounts import Policy
 from binsight.errors import BinsightError
+from binsight.poller import Poller
 from binsight.settings import Settings
 from binsight.storage.ledger import Counts, Detail, Follows, Leases, Ledger, People, Policies, Sessions, TaskRows
 from binsight.storage.ledger.search import Search
@@ -82,12 +82,13 @@ class Console:
 
     def keep_settling(self) -> None:
         """Take in, now and from now on, what tasks came to. What fails is in the log, and tried again."""
-        while True:
-            try:
-                settle_due(self.ledger, self.receivers.send)
-            except BinsightError as error:
-                log.error("what tasks came to could not be taken in: %s", error)
-            time.sleep(SETTLE_EVERY_S)
+        Poller(self._settle, name="settling", every_s=SETTLE_EVERY_S).start(at_once=True)
+
+    def _settle(self) -> None:
+        try:
+            settle_due(self.ledger, self.receivers.send)
+        except BinsightError as error:
+            log.error("what tasks came to could not be taken in: %s", error)
 
     def rule(self) -> Callable[[Detail], Follows]:
         """What follows from counts, under the policy in force at this moment."""

@@ -2,13 +2,13 @@
 
 import os
 import platform
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from binsight.errors import BinsightError, ChangedMeanwhile
+from binsight.poller import Poller
 from binsight.storage.ledger import Ledger, Turn, Turns
 
 RETRAIN = "retrain"
@@ -24,9 +24,8 @@ class Held:
     def __init__(self, turns: Turns, holder: str) -> None:
         self._turns, self._holder = turns, holder
         self._is_lost = False
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="turn", daemon=True)
-        self._thread.start()
+        self._poller = Poller(self._beat, name="turn", every_s=BEAT_EVERY_S)
+        self._poller.start()
 
     def check(self) -> None:
         """Before anything that others would see. Raises as the ledger's transactions do, too."""
@@ -37,17 +36,15 @@ class Held:
 
     def stop(self) -> None:
         """Beat no more, and let others have the turn, if the ledger can be told."""
-        self._stopped.set()
-        self._thread.join()
+        self._poller.stop()
         with suppress(BinsightError):
             self._turns.give_back(RETRAIN, self._holder)
 
-    def _run(self) -> None:
-        while not self._stopped.wait(BEAT_EVERY_S):
-            with suppress(BinsightError):  # a ledger that is away for a while; whoever acts asks it again
-                if not self._turns.beat(RETRAIN, self._holder):
-                    self._is_lost = True
-                    return
+    def _beat(self) -> None:
+        with suppress(BinsightError):  # a ledger that is away for a while; whoever acts asks it again
+            if not self._turns.beat(RETRAIN, self._holder):
+                self._is_lost = True
+                self._poller.end()
 
 
 @contextmanager

@@ -8,12 +8,12 @@ Nothing waits for the ledger here. What could not be told is told at the next lo
 
 import logging
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from binsight.errors import BinsightError, MissingExtra
+from binsight.poller import Poller
 from binsight.service.drift import DriftState
 from binsight.service.suspensions import is_there
 
@@ -48,18 +48,15 @@ class Episodes:
         self._told: dict[str, tuple[str, float]] = {}
         self._rows: DriftEpisodes | None = None
         self._has_failed = False
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="drift episodes", daemon=True)
+        self._poller = Poller(self.step, name="drift episodes", every_s=LOOK_EVERY_S)
 
     def start(self) -> None:
         """Look from now on."""
-        self._thread.start()
+        self._poller.start()
 
     def stop(self) -> None:
         """Look no more. Drift that goes on is not over by that: whoever takes over sees it, or nobody does for a day."""
-        self._stopped.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._poller.stop()
         if self._rows is not None:
             self._rows.close()
 
@@ -76,7 +73,7 @@ class Episodes:
                 self._tell(self._rows, state)
             self._has_failed = False
         except MissingExtra:
-            self._stopped.set()
+            self._poller.end()
         except BinsightError as error:
             if not self._has_failed:  # once, not every few seconds
                 log.error("the ledger cannot be told of drift for now: %s", error)
@@ -99,13 +96,6 @@ class Episodes:
         else:
             rows.over(version, host=self._host)
         self._told[state.model] = (state.state, self._now())
-
-    def _run(self) -> None:
-        while not self._stopped.wait(LOOK_EVERY_S):
-            try:
-                self.step()
-            except Exception:
-                log.exception("telling the ledger of drift failed")
 
 
 def _opened(url: str) -> "DriftEpisodes":

@@ -9,13 +9,13 @@ champion. Each role is followed by a thread of its own: a shadow that loads for 
 """
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from binsight.counting.registry import Registry
 from binsight.errors import BinsightError, MissingObject
+from binsight.poller import Poller
 from binsight.records import CANARY, CHAMPION, SHADOW
 from binsight.service.lanes import Lanes
 from binsight.service.metrics import Metrics
@@ -71,24 +71,19 @@ class Follower:
         self._is_lost = False
         self.failure: str | None = None
         """Why the bundle that the alias names is not in service; None where it is."""
-        self._is_stopped = False
-        self._look = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"follow {seat.alias}", daemon=True)
+        self._poller = Poller(self.step, name=f"follow {seat.alias}", every_s=LOOK_EVERY_S)
 
     def start(self) -> None:
         """Look from now on."""
-        self._thread.start()
+        self._poller.start()
 
     def wake(self) -> None:
         """Look now: this process knows that the alias was moved."""
-        self._look.set()
+        self._poller.wake()
 
     def stop(self) -> None:
         """Look no more."""
-        self._is_stopped = True
-        self._look.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._poller.stop()
 
     def step(self) -> None:
         """Swap where the alias names another bundle than the one in service. Raises nothing of Binsight's own."""
@@ -139,13 +134,6 @@ class Follower:
         """A bundle that is or was in a seat: warm."""
         held = [served for seat in self._seats for served in (seat.now(), seat.before)]
         return next((served for served in held if served and served.version == version), None)
-
-    def _run(self) -> None:
-        while not self._is_stopped:
-            self._look.wait(LOOK_EVERY_S)
-            self._look.clear()
-            if not self._is_stopped:
-                self.step()
 
 
 class Following:

@@ -8,12 +8,12 @@ ledger ─▶ all keys that are not revoked ─▶ one assignment ─▶ the nex
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from binsight.errors import BinsightError, NotReady, UnknownCaller
+from binsight.poller import Poller
 from binsight.storage.api_key import ApiKey, parsed_token
 from binsight.storage.ledger import ApiKeys, Ledger
 
@@ -40,8 +40,7 @@ class KnownKeys:
         self._used: dict[str, datetime] = {}
         self._noted_at = clock()
         self._is_lost = False
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="keys", daemon=True)
+        self._poller = Poller(self.step, name="keys", every_s=LOOK_EVERY_S)
 
     @classmethod
     def open(cls, ledger_url: str) -> "KnownKeys":
@@ -52,13 +51,11 @@ class KnownKeys:
 
     def start(self) -> None:
         """Look from now on."""
-        self._thread.start()
+        self._poller.start()
 
     def stop(self) -> None:
         """Look no more, note the last uses, and give the ledger's connections back."""
-        self._stopped.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._poller.stop()
         self._noted_at = -NOTE_EVERY_S
         self.step()
         self._keys.close()
@@ -99,7 +96,3 @@ class KnownKeys:
         if self._used and self._clock() - self._noted_at >= NOTE_EVERY_S:
             self._keys.note_uses(dict(self._used))
             self._used, self._noted_at = {}, self._clock()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(LOOK_EVERY_S):
-            self.step()

@@ -8,7 +8,6 @@ anew begins the trial anew: it may take longer than its terms say, never shorter
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from hashlib import sha256
 from binsight.counting.registry import Registry
 from binsight.decision.trial import Limits, OnTrial, Service, TrialVerdict, judge
 from binsight.errors import BinsightError, ChangedMeanwhile
+from binsight.poller import Poller
 from binsight.records import CANARY, CHAMPION
 from binsight.service.drift import DriftWatch
 from binsight.service.follow import Following
@@ -69,18 +69,15 @@ class Trials:
         self._champion, self._ledger, self._now = champion, ledger, now
         self._trials: dict[str, _Trial] = {}
         self._is_lost = False
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="trials", daemon=True)
+        self._poller = Poller(self.step, name="trials", every_s=LOOK_EVERY_S)
 
     def start(self) -> None:
         """Look from now on."""
-        self._thread.start()
+        self._poller.start()
 
     def stop(self) -> None:
         """Look no more, and give the ledger's connections back."""
-        self._stopped.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._poller.stop()
         self._ledger.close()
 
     def step(self) -> None:
@@ -184,13 +181,6 @@ class Trials:
             self._rows.change(row.id, state=PROMOTED, alias=moved.alias, revision=moved.revision)
         self._rows.end_watch(row.id, PASSED, f"stays: {verdict.reason}")
         log.info("%s has stood its trial: %s", pointed.version, verdict.reason)
-
-    def _run(self) -> None:
-        while not self._stopped.wait(LOOK_EVERY_S):
-            try:
-                self.step()
-            except Exception:
-                log.exception("looking after models on trial failed")
 
 
 def _service(figures: RoleFigures, drift: str) -> Service:

@@ -4,12 +4,12 @@ Audits watch certificates, and people count what they verified (docs/decisions/0
 """
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from binsight.errors import BinsightError, MissingExtra
+from binsight.poller import Poller
 from binsight.service.served import Served
 
 if TYPE_CHECKING:
@@ -32,22 +32,17 @@ class Suspensions:
         self._url, self._in_service = url, in_service
         self._why: Mapping[str, str] = {}
         self._can_be = is_there(url)
-        self._has_failed = self._is_stopped = False
+        self._has_failed = False
         self._certificates: Certificates | None = None
-        self._look = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="suspensions", daemon=True)
+        self._poller = Poller(self.step, name="suspensions", every_s=LOOK_EVERY_S)
 
     def start(self) -> None:
         """Look from now on, at once for the first time: opening the ledger takes longer than getting ready may."""
-        self._look.set()
-        self._thread.start()
+        self._poller.start(at_once=True)
 
     def stop(self) -> None:
         """Look no more."""
-        self._is_stopped = True
-        self._look.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._poller.stop()
         if self._certificates is not None:
             self._certificates.close()
 
@@ -57,7 +52,7 @@ class Suspensions:
             return ""
         known = self._why.get(served.certificate_sha256)
         if known is None:
-            self._look.set()
+            self._poller.wake()
             return NOT_KNOWN
         return known
 
@@ -72,7 +67,8 @@ class Suspensions:
             asked = {one.certificate_sha256 for one in self._in_service() if one.certificate_sha256}
             found = {sha256: self._certificates.suspended(sha256) for sha256 in asked}
         except MissingExtra:
-            self._can_be, self._is_stopped = False, True
+            self._can_be = False
+            self._poller.end()
             return
         except BinsightError as error:
             if not self._has_failed:  # once, not every few seconds
@@ -81,13 +77,6 @@ class Suspensions:
             return
         self._why = {sha256: _sentence(why) for sha256, why in found.items()}
         self._can_be, self._has_failed = True, False
-
-    def _run(self) -> None:
-        while not self._is_stopped:
-            self._look.wait(LOOK_EVERY_S)
-            self._look.clear()
-            if not self._is_stopped:
-                self.step()
 
 
 def _sentence(why: Sequence[str]) -> str:

@@ -1,11 +1,11 @@
 """Upkeep of captures: a thread that deletes what is not to be kept any longer, and knows how much there is."""
 
 import logging
-import threading
 import time
 from datetime import UTC, datetime
 
 from binsight.errors import BinsightError, StorageFailure
+from binsight.poller import Poller
 from binsight.settings import Settings
 from binsight.storage.captures import open_captures, open_truths, prune
 
@@ -24,16 +24,15 @@ class Upkeep:
         self._bytes = 0
         self._measured_at: float | None = None
         self._has_failed = False
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="capture upkeep", daemon=True)
+        self._poller = Poller(self.step, name="capture upkeep", every_s=LOOK_EVERY_S)
 
     def start(self) -> None:
         """Look from now on."""
-        self._thread.start()
+        self._poller.start(at_once=True)
 
     def stop(self) -> None:
         """Look no more; a look under way ends with the process."""
-        self._stopped.set()
+        self._poller.end()
 
     def note(self, num_bytes: int) -> None:
         """So much was written."""
@@ -76,12 +75,3 @@ class Upkeep:
         self._bytes = pruned.kept_bytes + max(0, self._bytes - before)  # what the writer wrote meanwhile
         if pruned.kept_since is not None:
             log.info("captures before %s are deleted", pruned.kept_since.isoformat(timespec="hours"))
-
-    def _run(self) -> None:
-        while True:
-            try:
-                self.step()
-            except Exception:
-                log.exception("upkeep of captures failed")
-            if self._stopped.wait(LOOK_EVERY_S):
-                return

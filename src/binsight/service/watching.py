@@ -6,11 +6,11 @@ queue, errors, followed bundle, drift ─▶ Watchman.step ─▶ what changed s
 """
 
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 
+from binsight.poller import Poller
 from binsight.service.alerts import Alert, Alerts, Event
 from binsight.service.drift import DriftWatch
 from binsight.service.lanes import Lanes
@@ -62,18 +62,15 @@ class Watchman:
         self._requests: deque[tuple[float, float, float]] = deque()
         self._drift_at = -DRIFT_EVERY_S
         self._said_failed: str | None = None
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watchman", daemon=True)
+        self._poller = Poller(self.step, name="watchman", every_s=LOOK_EVERY_S)
 
     def start(self) -> None:
         """Look from now on."""
-        self._thread.start()
+        self._poller.start()
 
     def stop(self) -> None:
         """Look no more."""
-        self._stopped.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._poller.stop()
 
     def step(self) -> None:
         """One look."""
@@ -147,13 +144,6 @@ class Watchman:
             return
         self._is_on[what], self._told_at[what, event] = is_on, self._now()
         self._alerts.send(Alert(event=event, sentence=sentence, data=data))
-
-    def _run(self) -> None:
-        while not self._stopped.wait(LOOK_EVERY_S):
-            try:
-                self.step()
-            except Exception:  # watching must outlive whatever one look runs into
-                log.exception("a look at the service failed")
 
 
 def _drift_of(model: str) -> str:
