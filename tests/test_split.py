@@ -70,6 +70,15 @@ def test_a_new_photo_that_ties_chains_of_different_splits_is_rejected_with_the_r
     assert assignment.rejected == {"004": "ties chains of different splits together: 001 (train) and 005 (test)"}
 
 
+def test_a_list_of_photos_is_not_searched_for_each_one_that_has_its_split() -> None:
+    class Searched(list[str]):
+        def __contains__(self, _: object) -> bool:
+            raise AssertionError("a million photos would be compared with a million")
+
+    found = assign(Searched("abc"), [], shares=SHARES, seed=0, pinned={"a": "test", "gone": "val"})
+    assert found.split_of["a"] == "test" and sorted(found.split_of) == ["a", "b", "c"]
+
+
 def test_of_a_link_that_crosses_a_given_split_the_training_photos_give_way() -> None:
     given_split = {"1": "train", "2": "val", "3": "test", "4": "train", "5": "val"}
     leaks = leaking([link("1", "2", "3"), link("4", "5")], given_split)

@@ -206,13 +206,15 @@ def _place(
 ) -> tuple[LabelledPhoto, ...]:
     """Move the photos that keep their place from the staging folder into their splits."""
     groups = _groups(source, assignment.chain_of)
+    placed = {photo: split for photo, split in assignment.split_of.items() if photo in usable}
+    for split in set(placed.values()):
+        (partial / split).mkdir()
     photos = []
     for number, p in enumerate(source.photos):
-        if p.photo not in usable or p.photo not in assignment.split_of:
+        if p.photo not in placed:
             continue
-        split, found = assignment.split_of[p.photo], checked[p.photo]
+        split, found = placed[p.photo], checked[p.photo]
         file = f"{split}/{_file_name(p)}"
-        (partial / split).mkdir(exist_ok=True)
         _staged(partial, number).rename(partial / file)
         assert p.count is not None
         photos.append(

@@ -54,7 +54,8 @@ def assign(
     `pinned` photos keep their split; no link may cross between them (`crossing` says so beforehand). Chains
     without a pinned photo get theirs by `hashed_split`.
     """
-    pinned = {photo: split for photo, split in (pinned or {}).items() if photo in photos}
+    present = set(photos)
+    pinned = {photo: split for photo, split in (pinned or {}).items() if photo in present}
     rejected = _ties_between_pinned(photos, links, pinned)
     kept = [photo for photo in photos if photo not in rejected]
     chain_of = chains(kept, links)
