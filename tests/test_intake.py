@@ -109,11 +109,18 @@ def test_a_plain_folder_is_searched_with_all_below_it(tmp_path: Path) -> None:
             ".hidden.jpg": "x",
             ".git/c.jpg": "x",
             "notes.txt": "x",
+            "jpg": "no ending, and no photo",
+            "north.jpg/notes": "x",
             "dataset.json": "{}",
         },
     )
     source = read_source(folder)
     assert [photo.photo for photo in source.photos] == ["a.b", "b", "north/b"]
+    assert [photo.path.relative_to(folder).as_posix() for photo in source.photos] == [
+        "a.b.jpeg",
+        "b.PNG",
+        "north/b.webp",
+    ]
     assert [photo.count for photo in source.photos] == [None, None, 2]
     assert _reasons(source) == {"photo_without_record": ["a.b", "b"]}
 
