@@ -78,9 +78,8 @@ VARIANTS = {
     "token-sum": Variant(network=parts.token_sum),
     "known-change": Variant(order=parts.chain_order, more_loss=parts.known_change),
     "chain-batches": Variant(order=parts.chain_order),
-    "pairs": Variant(
-        asked_again=parts.pairs
-    ),  # half as much work more a step, as drawn has half as many steps more
+    # Half as much work more a step, as drawn has half as many steps more:
+    "pairs": Variant(asked_again=parts.pairs),
     "self-supervised": Variant(begin=parts.self_supervised),
     "self-supervised-twins": Variant(begin=parts.self_supervised_by_twins),
     "drawn": Variant(overrides=("data.drawn=4000",)),
