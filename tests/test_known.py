@@ -108,6 +108,18 @@ def test_a_photo_that_is_gone_from_the_former_dataset_is_opened(
     assert opened == [gone.photo, "00050"]
 
 
+def test_a_photo_that_goes_while_its_dataset_is_extended_is_named(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os, "link", gone)
+    with pytest.raises(BadDataset, match=r"before/.*\.jpg was removed while its dataset was extended; try again"):
+        run(source, tmp_path / "after", extend=tmp_path / "before")
+    assert not (tmp_path / "after").exists()
+
+
 def test_bytes_are_copied_where_they_cannot_be_linked(
     source: Path, opened: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ def list_bytes(photos: Sequence[Listed]) -> bytes:
 def listed(data: bytes) -> list[Listed]:
     """What `list_bytes` wrote."""
     _, parquet = _pyarrow()
-    rows = parquet.read_table(io.BytesIO(data)).to_pylist()
+    rows = parquet.ParquetFile(io.BytesIO(data)).read().to_pylist()
     return [Listed(row["name"], row["size"], row["tag"]) for row in rows]
 
 
@@ -44,7 +44,7 @@ def num_failed(data: bytes, num_photos: int) -> int | None:
     """How many rows of a part have an error; None where it is not the whole part of so many photos."""
     pa, parquet = _pyarrow()
     try:
-        table = parquet.read_table(io.BytesIO(data), columns=["error"])
+        table = parquet.ParquetFile(io.BytesIO(data)).read(columns=["error"])
     except (pa.ArrowException, OSError):
         return None
     return None if table.num_rows != num_photos else num_photos - int(table["error"].null_count)

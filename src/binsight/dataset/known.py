@@ -18,7 +18,7 @@ from binsight.dataset.chains import Link
 from binsight.dataset.check import Check, CheckedPhoto, PhotoFile
 from binsight.dataset.intake import SourcePhoto
 from binsight.dataset.likeness import Fingerprint, near_identical_pairs
-from binsight.dataset.manifest import Dataset, arrow
+from binsight.dataset.manifest import Dataset, arrow, read_table
 from binsight.errors import BadDataset
 from binsight.imaging.decode import Limits
 from binsight.progress import progress_bar
@@ -72,9 +72,9 @@ class KnownPhotos:
         path = dataset.folder / CHECKS_NAME
         if not path.is_file():
             return cls()
-        pa, parquet = arrow()
+        pa, _ = arrow()
         try:
-            table = parquet.read_table(path)
+            table = read_table(path)
         except (pa.ArrowException, OSError) as error:
             raise BadDataset(
                 f"{path} is not a readable Parquet file ({error}); remove it, and all photos are checked again"
@@ -84,16 +84,13 @@ class KnownPhotos:
         files = {photo.photo: dataset.path_of(photo) for photo in dataset.photos}
         return cls({row["photo"]: _known(row, files.get(row["photo"])) for row in _rows(table)})
 
-    def reuse(self, photo: str, stamp: Stamp | None, staged: Path) -> CheckedPhoto | None:
-        """What was found of an unchanged photo, its bytes laid aside at `staged`; None where it must be checked."""
+    def reuse(self, photo: str, stamp: Stamp | None) -> CheckedPhoto | None:
+        """What was found of an unchanged photo; None where it must be checked."""
         known = self.photos.get(photo)
         if known is None or stamp is None or known.stamp != stamp:
             return None
-        if known.found.reason:
-            return known.found
-        if known.file is None or not _linked(known.file, staged):
-            return None
-        return known.found
+        has_bytes = known.file is not None and known.file.is_file()
+        return known.found if known.found.reason or has_bytes else None
 
     def alike(self, photos: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Pairs that tie together which of these photos are near-identical pictures."""
@@ -108,12 +105,13 @@ class KnownPhotos:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checks:
-    """What was found of every photo of a source, and which of them were `reused`: known, and not opened again."""
+    """What was found of every photo of a source: those that are known were `reused`, the others read and `staged`."""
 
     found: Mapping[str, CheckedPhoto]
     stamps: Mapping[str, Stamp | None]
     reused: frozenset[str]
     known: KnownPhotos
+    staged: Mapping[str, Path]
 
     def near_identical(self) -> list[tuple[str, str]]:
         """Pairs of photos that are nearly the same picture, so that what hangs together does by them."""
@@ -122,31 +120,44 @@ class Checks:
         pairs = near_identical_pairs(list(prints.values()), [photo in self.reused for photo in photos])
         return [*self.known.alike(self.reused), *((photos[i], photos[j]) for i, j in pairs)]
 
+    def place(self, photo: str, path: Path) -> None:
+        """Have a good photo's bytes at `path`: those that were staged are moved there.
+
+        Raises `BadDataset` where the dataset that is extended has lost them since.
+        """
+        if photo in self.reused:
+            file = self.known.photos[photo].file
+            assert file is not None
+            _link(file, path)
+        else:
+            self.staged[photo].rename(path)
+
 
 def check_source(
-    photos: Sequence[SourcePhoto], staged: Sequence[Path], known: KnownPhotos, *, limits: Limits, check: Check
+    photos: Sequence[SourcePhoto], staging: Path, known: KnownPhotos, *, limits: Limits, check: Check
 ) -> Checks:
-    """Decode every photo that is not known, and lay the good ones' bytes aside, each at its path of `staged`.
+    """Decode every photo that is not known, and lay the good ones' bytes aside in the folder `staging`.
 
     Raises as `check`.
     """
-    found: dict[str, CheckedPhoto] = {}
-    stamps = {
-        photo.photo: Stamp.of(photo.path) for photo in photos
-    }  # before they are read: a change since is noticed
-    files = []
-    for photo, place in zip(photos, staged, strict=True):
-        reused = known.reuse(photo.photo, stamps[photo.photo], place)
-        if reused is None:
-            files.append(PhotoFile(photo=photo.photo, path=photo.path, staged=place))
-        else:
-            found[photo.photo] = reused
-    reused_photos = frozenset(found)
+    # Looked at before they are read: a change since is noticed.
+    stamps = {photo.photo: Stamp.of(photo.path) for photo in photos}
+    reused = {name: again for name, stamp in stamps.items() if (again := known.reuse(name, stamp)) is not None}
+    files = [
+        PhotoFile(photo=photo.photo, path=photo.path, staged=staging / str(number))
+        for number, photo in enumerate(photos)
+        if photo.photo not in reused
+    ]
     with progress_bar("photo") as bar:
-        for checked in bar.track(check(files, limits), total=len(files), description="check"):
-            found[checked.photo] = checked
-    in_order = {photo.photo: found[photo.photo] for photo in photos}
-    return Checks(found=in_order, stamps=stamps, reused=reused_photos, known=known)
+        checked = bar.track(check(files, limits), total=len(files), description="check")
+        found = reused | {photo.photo: photo for photo in checked}
+    return Checks(
+        found={photo.photo: found[photo.photo] for photo in photos},
+        stamps=stamps,
+        reused=frozenset(reused),
+        known=known,
+        staged={file.photo: file.staged for file in files},
+    )
 
 
 def write_checks(path: Path, checks: Checks, links: Iterable[Link], limits: Limits) -> None:
@@ -215,12 +226,11 @@ def _known(row: Mapping[str, Any], file: Path | None) -> KnownPhoto:
     )
 
 
-def _linked(file: Path, staged: Path) -> bool:
+def _link(file: Path, path: Path) -> None:
     """Have the bytes of a dataset's file at another place as well. Datasets are never changed, so that one copy does."""
     try:
-        os.link(file, staged)
+        os.link(file, path)
     except FileNotFoundError:
-        return False
+        raise BadDataset(f"{file} was removed while its dataset was extended; try again") from None
     except OSError:  # another file system, or one without hard links
-        shutil.copyfile(file, staged)
-    return True
+        shutil.copyfile(file, path)

@@ -16,7 +16,7 @@ from binsight.dataset.chains import POPULAR_ITEM, Link, Sighting, chain_sizes, f
 from binsight.dataset.check import Check, CheckedPhoto, by_processes
 from binsight.dataset.intake import Source, SourcePhoto, read_source
 from binsight.dataset.known import CHECKS_NAME, Checks, KnownPhotos, check_source, write_checks
-from binsight.dataset.manifest import MANIFEST_NAME, SPLITS, Dataset, LabelledPhoto, Split, read_manifest
+from binsight.dataset.manifest import MANIFEST_NAME, SPLITS, Dataset, LabelledPhoto, Split, read_table
 from binsight.dataset.problem import Problem
 from binsight.dataset.publish import building, publish
 from binsight.dataset.split import Assignment, Shares, assign, check_no_link_crosses, leaking
@@ -75,10 +75,11 @@ def prepare(folder: Path, dataset: Path, *, labels: Path | None, options: Prepar
     source = read_source(folder, labels)
     _check_columns(source)
     with building(dataset) as partial:
-        (partial / "staged").mkdir()
+        staging = partial / "staged"
+        staging.mkdir()
         checks = check_source(
             source.photos,
-            [_staged(partial, number) for number in range(len(source.photos))],
+            staging,
             KnownPhotos.open(previous, options.limits) if previous and not options.recheck else KnownPhotos(),
             limits=options.limits,
             check=options.check,
@@ -97,7 +98,8 @@ def prepare(folder: Path, dataset: Path, *, labels: Path | None, options: Prepar
             pinned=pinned,
         )
         rejects += (Problem(photo, "ties_splits", why) for photo, why in assignment.rejected.items())
-        photos = _place(source, checked, usable, assignment, partial)
+        photos = _place(source, checks, usable, assignment, partial)
+        _remove(staging)
         if not photos:
             raise BadDataset(f"{folder} has no usable photo ({_reasons(rejects)}); see binsight data inspect")
         summary = write_dataset(
@@ -142,10 +144,6 @@ def _check_columns(source: Source) -> None:
     taken = sorted({name for photo in source.photos for name in photo.extras} & _OWN_NAMES)
     if taken:
         raise BadInput(f"the labels may not have a column {taken[0]}, which every dataset has; rename that column")
-
-
-def _staged(partial: Path, number: int) -> Path:
-    return partial / "staged" / str(number)
 
 
 def _links(source: Source, checks: Checks, previous: Dataset | None, options: PrepareOptions) -> list[Link]:
@@ -199,23 +197,23 @@ def _given_splits(source: Source, previous: Dataset | None) -> dict[str, Split]:
 
 def _place(
     source: Source,
-    checked: Mapping[str, CheckedPhoto],
+    checks: Checks,
     usable: set[str],
     assignment: Assignment,
     partial: Path,
 ) -> tuple[LabelledPhoto, ...]:
-    """Move the photos that keep their place from the staging folder into their splits."""
+    """Put the photos that keep their place into the folders of their splits."""
     groups = _groups(source, assignment.chain_of)
     placed = {photo: split for photo, split in assignment.split_of.items() if photo in usable}
     for split in set(placed.values()):
         (partial / split).mkdir()
     photos = []
-    for number, p in enumerate(source.photos):
+    for p in source.photos:
         if p.photo not in placed:
             continue
-        split, found = placed[p.photo], checked[p.photo]
+        split, found = placed[p.photo], checks.found[p.photo]
         file = f"{split}/{_file_name(p)}"
-        _staged(partial, number).rename(partial / file)
+        checks.place(p.photo, partial / file)
         assert p.count is not None
         photos.append(
             LabelledPhoto(
@@ -230,7 +228,6 @@ def _place(
                 extras=p.extras,
             )
         )
-    _remove_staging(partial)
     return tuple(photos)
 
 
@@ -239,10 +236,10 @@ def _file_name(p: SourcePhoto) -> str:
     return p.photo.replace("%", "%25").replace("/", "%2F") + p.path.suffix.lower()
 
 
-def _remove_staging(partial: Path) -> None:
-    for path in (partial / "staged").iterdir():
+def _remove(staging: Path) -> None:
+    for path in staging.iterdir():
         path.unlink()
-    (partial / "staged").rmdir()
+    staging.rmdir()
 
 
 def _groups(source: Source, chain_of: Mapping[str, str]) -> dict[str, str]:
@@ -262,11 +259,10 @@ def _groups(source: Source, chain_of: Mapping[str, str]) -> dict[str, str]:
 
 def _gate(partial: Path, links: Sequence[Link]) -> None:
     """The last check, of the manifest as it was written: no link and no group crosses the split."""
-    photos = read_manifest(partial / MANIFEST_NAME)
-    groups = shared_links("group", {photo.photo: photo.group for photo in photos})
-    check_no_link_crosses(
-        [*links, *groups], {photo.photo: photo.split for photo in photos}, mend="Please report this fault"
-    )
+    rows = read_table(partial / MANIFEST_NAME).select(["photo", "split", "group"]).to_pylist()
+    groups = shared_links("group", {row["photo"]: row["group"] for row in rows})
+    split_of = {row["photo"]: row["split"] for row in rows}
+    check_no_link_crosses([*links, *groups], split_of, mend="Please report this fault")
 
 
 def _notes(

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from binsight.dataset.manifest import LabelledPhoto, arrow
+from binsight.dataset.manifest import LabelledPhoto, arrow, read_table
 from binsight.dataset.photo_files import PART_PHOTOS, checked
 from binsight.errors import BadDataset, MissingObject
 from binsight.storage.objects import Objects
@@ -52,9 +52,9 @@ def write_places(path: Path, places: Mapping[str, Place]) -> None:
 
 def read_places(path: Path) -> dict[str, Place]:
     """Read `shards.parquet`. Raises `BadDataset` where it is damaged or names what lies outside of the dataset."""
-    pa, parquet = arrow()
+    pa, _ = arrow()
     try:
-        rows = parquet.read_table(path, columns=list(_COLUMNS)).to_pylist()
+        rows = read_table(path).select(_COLUMNS).to_pylist()
     except (pa.ArrowException, OSError, KeyError) as error:
         raise BadDataset(f"{path} is no readable list of shards ({error}); pack the dataset again") from None
     for row in rows:
