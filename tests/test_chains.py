@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.prepare_support import record
 
 from binsight.dataset.chains import (
     POPULAR_ITEM,
@@ -23,10 +22,7 @@ from binsight.records import BinRecord
 
 def sightings(**items: tuple[str, ...] | None) -> list[Sighting]:
     """`p00001=("a",)` is photo 00001 with item a; None is a photo without a record."""
-    return [
-        Sighting(photo=name[1:], record=None if skus is None else record(name[1:], *skus))
-        for name, skus in items.items()
-    ]
+    return [Sighting(photo=name[1:], skus=frozenset(skus or ())) for name, skus in items.items()]
 
 
 def linked(found: list[Link]) -> set[tuple[str, ...]]:
@@ -66,7 +62,7 @@ def test_neighbouring_ids_say_nothing_where_no_record_names_items() -> None:
 
 def test_neighbours_with_groups_of_their_own_have_been_told_apart() -> None:
     seen = [
-        Sighting(photo="00001", record=record("00001", "a"), group="x"),
+        Sighting(photo="00001", skus=frozenset("a"), group="x"),
         Sighting(photo="00002", group="y"),
         Sighting(photo="00003", group="y"),
     ]
@@ -128,7 +124,7 @@ def real_records(abid: Path) -> dict[str, BinRecord]:
 
 def test_real_twins_share_a_chain_and_no_chain_is_giant(real_records: dict[str, BinRecord]) -> None:
     """Twins are found here by the rule in plain words, not by the code under test."""
-    seen = [Sighting(photo=photo, record=found) for photo, found in real_records.items()]
+    seen = [Sighting(photo=photo, skus=found.skus) for photo, found in real_records.items()]
     chain_of = chains(real_records, find_links(seen))
     twins = [
         (a, b)
@@ -142,5 +138,5 @@ def test_real_twins_share_a_chain_and_no_chain_is_giant(real_records: dict[str, 
 
 def test_no_real_item_is_popular_yet(real_records: dict[str, BinRecord]) -> None:
     """The limit stands above what was measured, so that here every shared item links."""
-    seen = [Sighting(photo=photo, record=found) for photo, found in real_records.items()]
+    seen = [Sighting(photo=photo, skus=found.skus) for photo, found in real_records.items()]
     assert find_links(seen) == find_links(seen, popular_item=POPULAR_ITEM * 100)

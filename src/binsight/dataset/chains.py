@@ -25,7 +25,6 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from binsight.errors import MissingExtra
-from binsight.records import BinRecord
 
 LinkKind = Literal["item", "neighbour", "pixels", "label", "group"]
 
@@ -40,16 +39,12 @@ _ID = re.compile(r"(.*?)(\d*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """What is known of the bin in one photo. `bin_label` and `group` are empty where unknown."""
+    """What is known of the bin in one photo: its record's items, and what is written on it. Empty where unknown."""
 
     photo: str
-    record: BinRecord | None = None
+    skus: frozenset[str] = frozenset()
     bin_label: str = ""
     group: str = ""
-
-    @property
-    def skus(self) -> frozenset[str]:
-        return frozenset() if self.record is None else self.record.skus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,9 +55,9 @@ def fold_photos(
     """The photos split for one fold: `test` its own chains, `val` some of the others, `train` the rest."""
     others = Counter(photo.group for photo in photos if fold_of[photo.group] != fold)
     split_of: dict[str, Split] = dict.fromkeys(others, "train")
-    num_val = 0
+    num_val, enough = 0, VAL_SHARE * others.total()
     for chain in _in_hashed_order(others, f"val {seed} {fold}"):
-        if num_val >= VAL_SHARE * others.total():
+        if num_val >= enough:
             break
         split_of[chain] = "val"
         num_val += others[chain]

@@ -39,7 +39,9 @@ _BANDS = 4
 _BAND_BITS = 16
 _BLOCK = 4_000_000  # candidate pairs looked at together: some 100 MB
 
-Pairs = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+Indices = npt.NDArray[np.intp]
+Pairs = tuple[Indices, Indices]
+Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,39 +100,57 @@ def near_identical_pairs(
     return sorted(set(pairs))
 
 
-def _candidates(hashes: npt.NDArray[np.uint64], is_new: npt.NDArray[np.bool_]) -> Iterator[Pairs]:
-    """Blocks of index pairs with hashes at most `MAX_HASH_DISTANCE` apart, one of them new; some come more than once.
+def _candidates(hashes: Hashes, is_new: npt.NDArray[np.bool_]) -> Iterator[Pairs]:
+    """Blocks of index pairs with hashes at most `MAX_HASH_DISTANCE` apart, one of them new; some come more than once."""
+    new, known = np.flatnonzero(is_new), np.flatnonzero(~is_new)
+    for band in range(_BANDS):
+        yield from _close_by_band(hashes, band, new, new)
+        if len(known):
+            yield from _close_by_band(hashes, band, new, known)
+
+
+def _close_by_band(hashes: Hashes, band: int, some: Indices, others: Indices) -> Iterator[Pairs]:
+    """Pairs of `some` with `others`, both in ascending order, whose hashes are close in this band and as a whole.
 
     Multi-index hashing (Norouzi, Punjani and Fleet, CVPR 2012): 64 bits are cut into four bands of 16. Where two
     hashes differ in 11 bits or fewer, some band differs in 2 or fewer; so it is enough to compare each photo with
-    those whose band is one of the 137 values within two bits of its own, under 1% of all.
+    those whose band is one of the 137 values within two bits of its own, under 1% of all. Both sides lie in the order of
+    their bands, so that memory is read in sequence: that makes it five times as fast as reading it here and there.
     """
     flips = [sum(1 << bit for bit in bits) for size in range(3) for bits in combinations(range(_BAND_BITS), size)]
-    values = np.arange(1 << _BAND_BITS)
-    new = np.flatnonzero(is_new)
-    for band in range(_BANDS):
-        keys = ((hashes >> np.uint64(band * _BAND_BITS)) & np.uint64((1 << _BAND_BITS) - 1)).astype(np.intp)
-        order = np.argsort(keys, kind="stable")
-        starts = np.searchsorted(keys[order], np.append(values, 1 << _BAND_BITS))
-        for flip in flips:
-            other_keys = keys[new] ^ flip
-            sizes = starts[other_keys + 1] - starts[other_keys]
-            for block in _blocks(sizes):
-                left = np.repeat(new[block], sizes[block])
-                offsets = np.arange(len(left)) - np.repeat(np.cumsum(sizes[block]) - sizes[block], sizes[block])
-                right = order[np.repeat(starts[other_keys[block]], sizes[block]) + offsets]
-                once = (left < right) | ~is_new[right]
-                close = once & (np.bitwise_count(hashes[left] ^ hashes[right]) <= MAX_HASH_DISTANCE)
-                yield left[close], right[close]
+    some, keys = _by_band(hashes, band, some)
+    others, other_keys = _by_band(hashes, band, others)
+    starts = np.searchsorted(other_keys, np.arange((1 << _BAND_BITS) + 1))
+    some_hashes, other_hashes, is_same = hashes[some], hashes[others], np.array_equal(some, others)
+    for flip in flips:
+        wanted = keys ^ flip
+        sizes = starts[wanted + 1] - starts[wanted]
+        if is_same:  # each pair from one side only
+            sizes[wanted < keys] = 0
+        for block in _blocks(sizes):
+            ends = np.cumsum(sizes[block])
+            places = np.arange(ends[-1]) + np.repeat(starts[wanted[block]] - ends + sizes[block], sizes[block])
+            differing = np.repeat(some_hashes[block], sizes[block]) ^ other_hashes[places]
+            close = np.flatnonzero(np.bitwise_count(differing) <= MAX_HASH_DISTANCE)
+            left, right = some[block[np.searchsorted(ends, close, side="right")]], others[places[close]]
+            once = left < right if is_same and flip == 0 else left != right
+            yield left[once], right[once]
 
 
-def _blocks(sizes: npt.NDArray[np.intp]) -> Iterator[npt.NDArray[np.intp]]:
+def _by_band(hashes: Hashes, band: int, photos: Indices) -> tuple[Indices, Indices]:
+    """The photos in the order of one band of their hashes, and that band's values, ascending."""
+    keys = ((hashes[photos] >> np.uint64(band * _BAND_BITS)) & np.uint64((1 << _BAND_BITS) - 1)).astype(np.intp)
+    order = np.argsort(keys, kind="stable")
+    return photos[order], keys[order]
+
+
+def _blocks(sizes: Indices) -> Iterator[Indices]:
     """Indices of the sizes above 0, in runs of about `_BLOCK` comparisons."""
     photos = np.flatnonzero(sizes)
     totals = np.cumsum(sizes[photos])
     if len(photos):
         cuts = np.searchsorted(totals, np.arange(_BLOCK, int(totals[-1]), _BLOCK))
-        yield from np.split(photos, cuts)
+        yield from (block for block in np.split(photos, cuts) if len(block))
 
 
 def _correlations(

@@ -16,10 +16,11 @@ in an object store (`remote`).
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path, PurePosixPath
+from itertools import repeat
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from binsight.dataset.photo_files import FolderFiles, PhotoFiles
@@ -179,39 +180,41 @@ def read_manifest(path: Path) -> tuple[LabelledPhoto, ...]:
             f"{path} must have the columns {', '.join(_COLUMNS)}, but lacks {', '.join(missing)}; "
             "prepare the dataset again"
         )
-    extra_names = [name for name in table.column_names if name not in _COLUMNS]
-    rows = table.to_pylist()
-    for row in rows:
-        _check_row(row, path)
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    _check_columns(columns, path)
+    extra_names = [name for name in columns if name not in _COLUMNS]
+    own_rows = zip(*(columns[name] for name in _COLUMNS), strict=True)
+    extra_columns = [[str(cell or "") for cell in columns[name]] for name in extra_names]
+    extra_rows = zip(*extra_columns, strict=True) if extra_columns else repeat(())
     return tuple(
-        LabelledPhoto(
-            **{name: row[name] for name in _COLUMNS}, extras={name: str(row[name] or "") for name in extra_names}
-        )
-        for row in rows
+        LabelledPhoto(**dict(zip(_COLUMNS, own, strict=True)), extras=dict(zip(extra_names, further, strict=True)))
+        for own, further in zip(own_rows, extra_rows, strict=False)
     )
 
 
-def _check_row(row: Mapping[str, Any], path: Path) -> None:
+def _check_columns(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
     """A manifest may come from anywhere: its values are checked, and its files must lie inside the dataset."""
+    again = "prepare the dataset again"
     for name in _COLUMNS:
-        wanted = int if name in _NUMBERS else str
-        if not isinstance(row[name], wanted) or (wanted is int and row[name] < 0):
-            what = "a whole number of 0 or more" if wanted is int else "text"
-            raise BadDataset(
-                f"{path}: {name} of photo {row['photo']} must be {what}, but is {row[name]!r}; "
-                "prepare the dataset again"
-            )
-    if row["split"] not in SPLITS:
-        raise BadDataset(
-            f"{path}: split of photo {row['photo']} must be one of {', '.join(SPLITS)}, but is {row['split']!r}; "
-            "prepare the dataset again"
-        )
-    file = PurePosixPath(row["file"])
-    if file.is_absolute() or ".." in file.parts:
-        raise BadDataset(
-            f"{path}: file of photo {row['photo']} must lie in the dataset's folder, but is {row['file']!r}; "
-            "do not use this dataset"
-        )
+        if name in _NUMBERS:
+            good, must = lambda cell: isinstance(cell, int) and cell >= 0, "be a whole number of 0 or more"
+        else:
+            good, must = lambda cell: isinstance(cell, str), "be text"
+        _check_cells(columns, name, good, must, path, again)
+    _check_cells(columns, "split", SPLITS.__contains__, f"be one of {', '.join(SPLITS)}", path, again)
+    _check_cells(columns, "file", _is_inside, "lie in the dataset's folder", path, "do not use this dataset")
+
+
+def _check_cells(
+    columns: Mapping[str, Sequence[Any]], name: str, good: Callable[[Any], bool], must: str, path: Path, mend: str
+) -> None:
+    for photo, cell in zip(columns["photo"], columns[name], strict=True):
+        if not good(cell):
+            raise BadDataset(f"{path}: {name} of photo {photo} must {must}, but is {cell!r}; {mend}")
+
+
+def _is_inside(file: str) -> bool:
+    return not file.startswith("/") and ".." not in file.split("/")
 
 
 def read_table(path: Path) -> Any:

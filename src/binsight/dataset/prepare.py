@@ -149,7 +149,12 @@ def _check_columns(source: Source) -> None:
 def _links(source: Source, checks: Checks, previous: Dataset | None, options: PrepareOptions) -> list[Link]:
     """Links between all photos, also those that are rejected: two photos may be linked through a third."""
     sightings = [
-        Sighting(photo=p.photo, record=p.record, bin_label=p.extras.get("bin_label", ""), group=p.group or "")
+        Sighting(
+            photo=p.photo,
+            skus=p.record.skus if p.record else frozenset(),
+            bin_label=p.extras.get("bin_label", ""),
+            group=p.group or "",
+        )
         for p in source.photos
     ]
     links = find_links(sightings, checks.near_identical(), popular_item=options.popular_item)
