@@ -23,6 +23,7 @@ from tests.s3_server import CREDENTIALS, PUBLIC_BUCKET, S3Server, running_s3_ser
 
 from binsight.batch import Places, begin, engine_here, plan, run
 from binsight.batch import photos as batch_photos
+from binsight.batch.photos import Listed
 from binsight.batch.plan import JOB_FILE
 from binsight.batch.rows import list_bytes, row_bytes
 from binsight.cli import cli
@@ -204,10 +205,13 @@ def _full(_: int) -> None:
 def test_a_part_that_is_not_whole_is_counted_anew(photos: Path, tmp_path: Path) -> None:
     count(photos, tmp_path / "out")
     whole = parts(tmp_path / "out")
-    (first, data), (second, _), *_ = whole.items()
+    (first, data), (second, _), (third, _), *_ = whole.items()
     (tmp_path / "out" / first).write_bytes(data[: len(data) // 2])
+    (tmp_path / "out" / third).write_bytes(
+        list_bytes([Listed("00.jpg", 1, "")] * SHARD)
+    )  # a table, but no rows of counts
     (tmp_path / "out" / second).write_bytes(row_bytes([CountFailure(photo="one", error="alone")], "model"))
-    assert closing(count(photos, tmp_path / "out", "--json"))["now"] == 2 * SHARD
+    assert closing(count(photos, tmp_path / "out", "--json"))["now"] == 3 * SHARD
     assert parts(tmp_path / "out") == whole
 
 

@@ -44,10 +44,10 @@ def num_failed(data: bytes, num_photos: int) -> int | None:
     """How many rows of a part have an error; None where it is not the whole part of so many photos."""
     pa, parquet = _pyarrow()
     try:
-        table = parquet.ParquetFile(io.BytesIO(data)).read(columns=["error"])
-    except (pa.ArrowException, OSError):
+        errors = parquet.ParquetFile(io.BytesIO(data)).read(columns=["error"])["error"]
+    except (pa.ArrowException, OSError, KeyError):
         return None
-    return None if table.num_rows != num_photos else num_photos - int(table["error"].null_count)
+    return None if len(errors) != num_photos else num_photos - int(errors.null_count)
 
 
 def _row(result: CountEstimate | CountFailure) -> dict[str, Any]:
