@@ -62,6 +62,11 @@ def test_real_photos_become_a_dataset_with_their_bytes_unchanged(real: Path, rea
         assert photo.count == record["EXPECTED_QUANTITY"]
 
 
+def test_a_dataset_holds_its_own_files_and_nothing_of_how_it_was_made(real_dataset: Path) -> None:
+    files = {"dataset.json", "manifest.parquet", "rejects.csv", "croissant.json", "checks.parquet"}
+    assert {path.name for path in real_dataset.iterdir()} == files | set(SPLITS)
+
+
 def test_1_and_00001_are_different_photos(real_dataset: Path) -> None:
     photos = {photo.photo: photo for photo in Dataset.open(real_dataset).photos}
     assert photos["1"].count == 0
