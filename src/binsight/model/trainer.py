@@ -3,7 +3,7 @@
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from binsight.decision.measures import count_prior
 from binsight.decision.scores import Scores, score
 from binsight.errors import BadRecipe, GateFailed, Stopped
 from binsight.model.augment import augment
-from binsight.model.batches import Photos, batch_order, batches
+from binsight.model.batches import Batch, Photos, batch_order, batches
 from binsight.model.checkpoint import Position, load_checkpoint, save_checkpoint
 from binsight.model.curves import write_metrics
 from binsight.model.health import EpochMetrics, diagnose, first_weights_findings
@@ -26,6 +26,7 @@ from binsight.model.network import FlipAverage, build_network
 from binsight.model.objective import Objective
 from binsight.model.optimise import make_optimizer, make_scheduler, moving_average
 from binsight.model.recipe import Recipe
+from binsight.model.resident import resident_batches, resident_pixels
 from binsight.model.run import CHECKPOINT_NAME, predict
 from binsight.model.teachers import taught_NK
 from binsight.progress import progress_bar
@@ -46,6 +47,8 @@ class Trainer:
         fabric.barrier()
         self.train_photos, self.val_photos = Photos(dataset, recipe, "train"), Photos(dataset, recipe, "val")
         photos = self.train_photos
+        # Photos that are saved again are changed by the processor.
+        self.resident_NHWC = None if recipe.augment.jpeg else resident_pixels(photos.pixels, fabric.device)
         self.objective = Objective(
             recipe,
             photos.counts,
@@ -109,17 +112,10 @@ class Trainer:
             after_epoch(row)
 
     def _train_epoch(self) -> None:
-        position, training = self.position, self.recipe.training
+        position = self.position
         order = self._order(position.epoch)
         self.network.train()
-        loader = batches(
-            self.train_photos.pixels,
-            self.recipe.data.preprocessing,
-            list(order[position.batch :]),
-            jpeg=self.recipe.augment.jpeg,
-            workers=training.workers,
-            pin_memory=self.fabric.device.type == "cuda",
-        )
+        loader = self._load(list(order[position.batch :]))
         with progress_bar("batches", shown=self.fabric.is_global_zero) as bar:
             task = bar.add_task(f"epoch {position.epoch + 1}", total=len(order), completed=position.batch)
             begun = time.perf_counter()
@@ -132,6 +128,19 @@ class Trainer:
                 bar.update(task, advance=1, description=f"epoch {position.epoch + 1} · loss {loss:.3f}")
                 self._pause()
                 begun = time.perf_counter()
+
+    def _load(self, order: list[npt.NDArray[np.int64]]) -> Iterator[Batch]:
+        preprocessing = self.recipe.data.preprocessing
+        if self.resident_NHWC is not None:
+            return resident_batches(self.resident_NHWC, preprocessing, order)
+        return batches(
+            self.train_photos.pixels,
+            preprocessing,
+            order,
+            jpeg=self.recipe.augment.jpeg,
+            workers=self.recipe.training.workers,
+            pin_memory=self.fabric.device.type == "cuda",
+        )
 
     def _step(self, images_BCHW: torch.Tensor, places_B: torch.Tensor) -> float:
         position, recipe = self.position, self.recipe
