@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
+from binsight.dataset.bulk import no_garbage_collected
 from binsight.errors import MissingExtra
 
 LinkKind = Literal["item", "neighbour", "pixels", "label", "group"]
@@ -60,6 +61,7 @@ class Link:
         return len(self.photos) * (len(self.photos) - 1) // 2
 
 
+@no_garbage_collected()
 def find_links(
     sightings: Sequence[Sighting],
     near_identical: Iterable[tuple[str, str]] = (),

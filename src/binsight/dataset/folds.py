@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from binsight.dataset.bulk import no_garbage_collected
 from binsight.dataset.manifest import MANIFEST_NAME, SUMMARY_NAME, Dataset, LabelledPhoto, Split, write_manifest
 from binsight.dataset.split import hashed_position
 from binsight.errors import BadInput, StorageFailure
@@ -30,6 +31,7 @@ VAL_SHARE = 0.1
 would be judged by the network that likes their records best."""
 
 
+@no_garbage_collected()
 def deal(photos: Sequence[LabelledPhoto], *, num_folds: int, seed: int) -> dict[str, int]:
     """The fold of every chain: in the order of their keyed hashes, each goes to the fold with the fewest photos.
 
@@ -49,6 +51,7 @@ def deal(photos: Sequence[LabelledPhoto], *, num_folds: int, seed: int) -> dict[
     return fold_of
 
 
+@no_garbage_collected()
 def fold_photos(
     photos: Sequence[LabelledPhoto], fold_of: dict[str, int], fold: int, *, seed: int
 ) -> tuple[LabelledPhoto, ...]:

@@ -23,6 +23,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from binsight.dataset.bulk import no_garbage_collected
 from binsight.dataset.photo_files import FolderFiles, PhotoFiles
 from binsight.errors import BadDataset, MissingExtra, MissingObject
 from binsight.storage.objects import open_store
@@ -155,6 +156,7 @@ def further_columns(photos: Iterable[LabelledPhoto]) -> list[str]:
     return sorted({name for photo in photos for name in photo.extras})
 
 
+@no_garbage_collected()
 def write_manifest(path: Path, photos: tuple[LabelledPhoto, ...]) -> str:
     """Write the manifest, photos in the order given, and return its sha256. The same photos give the same bytes."""
     pa, parquet = arrow()
@@ -167,6 +169,7 @@ def write_manifest(path: Path, photos: tuple[LabelledPhoto, ...]) -> str:
     return sha256(path.read_bytes()).hexdigest()
 
 
+@no_garbage_collected()
 def read_manifest(path: Path) -> tuple[LabelledPhoto, ...]:
     """Read a manifest. Raises `BadDataset` where it is not Parquet, lacks a column or holds impossible values."""
     pa, _ = arrow()

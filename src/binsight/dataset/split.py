@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from binsight.dataset.bulk import no_garbage_collected
 from binsight.dataset.chains import Link, chains, disjoint_sets, id_order, merge
 from binsight.dataset.manifest import SPLITS, Split
 from binsight.errors import BadInput, GateFailed
@@ -41,6 +42,7 @@ def parse_shares(text: str) -> dict[Split, float]:
     return {split: number / 100 for split, number in zip(SPLITS, numbers, strict=True)}
 
 
+@no_garbage_collected()
 def assign(
     photos: Collection[str],
     links: Sequence[Link],
