@@ -72,8 +72,14 @@ def test_auxiliary_values_are_standardised_logarithms(dataset: Dataset, also_wid
 
 @pytest.mark.parametrize(
     ("column", "says"),
-    [("kind", "must hold numbers of 0 or more, but holds 'original'"), ("weight", "has fewer than 2 different")],
+    [
+        ("kind", "must hold numbers of 0 or more, but holds 'original'"),
+        ("in_file_list", "has fewer than 2 different"),
+    ],
 )
 def test_an_auxiliary_column_without_numbers_is_named(file: Path, tmp_path: Path, column: str, says: str) -> None:
     with pytest.raises(BadDataset, match=f"column {column} {says}"):
-        train(load_recipe(file, [f"model.auxiliary=['{column}']"]), tmp_path / "run")
+        train(
+            load_recipe(file, [f"model.auxiliary=['{column}']", "data.where={in_file_list=['1']}"]),
+            tmp_path / "run",
+        )

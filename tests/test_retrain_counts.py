@@ -202,6 +202,7 @@ def test_a_count_that_contradicts_a_training_photo_leaves_both_out(
     dataset, said = extended(base, base, tmp_path / "counts", tmp_path / "dataset")
     held = {photo.photo for photo in dataset.photos}
     assert held == {photo.photo for photo in base.photos} - {train.photo}
+    assert {photo.extras[WEIGHT] for photo in dataset.photos} == {""}, "the recipe names a column that is not there"
     assert any("both stay out; count it again" in line for line in said)
     assert any("it is in the dataset already" in line or "already, with this count" in line for line in said)
     assert any(f"judges models, as {judge.photo} of test" in line for line in said)

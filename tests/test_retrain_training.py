@@ -26,6 +26,8 @@ from binsight.model.recipe import load_recipe
 pytestmark = pytest.mark.usefixtures("cache")
 
 TINY = RECIPE.replace("lcnet_035", "test_efficientnet")
+WEIGHED = TINY.replace("[data]", '[data]\nweight = "original_width"')
+"""By a column of its own: a retraining's dataset has the one that the recipe is given otherwise."""
 
 
 def a_run(folder: Path, weights: bytes, *, dataset: Path, parent: Path | None = None) -> Path:
@@ -93,7 +95,7 @@ def dataset(abid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def the_work(dataset: Path, folder: Path, **changes: str) -> Work:
-    text = TINY.format(dataset=dataset)
+    text = WEIGHED.format(dataset=dataset)
     for old, new in changes.items():
         assert old in text
         text = text.replace(old, new)

@@ -356,6 +356,11 @@ def test_bad_inputs_are_one_sentence(dataset: Dataset, file: Path, tmp_path: Pat
             "the 42 chains of bins of the 84 photos, but are 90",
         ),
         ((dataset.folder, file, "data.where={site=['east']}", *new), BadInput, "choose another --split"),
+        (
+            (dataset.folder, file, "data.where={sight=['north']}", *new),
+            BadRecipe,
+            "but names sight; mend the recipe",
+        ),
     ]:
         done = run_suspects(*arguments)
         assert isinstance(done.exception, kind), (arguments, done.exception)

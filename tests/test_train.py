@@ -320,9 +320,26 @@ def test_photos_weigh_what_their_column_says_and_one_on_average(recipe: Recipe, 
     widths = np.array([float(photo.extras["original_width"]) for photo in weighed.chosen])
     assert weighed.weights == pytest.approx(widths / widths.mean())
     assert set(Photos(dataset, recipe, "train").weights.tolist()) == {1.0}
-    assert set(Photos(dataset, with_weight(recipe, "no_such_column"), "train").weights.tolist()) == {1.0}
     with pytest.raises(BadDataset, match="column kind must hold numbers"):
         Photos(dataset, with_weight(recipe, "kind"), "train")
+
+
+@pytest.mark.parametrize(
+    ("override", "field", "named"),
+    [
+        ("data.weight=widht", "data.weight", "widht"),
+        ("data.where={colection=['complete']}", "data.where", "colection"),
+        ("data.where={count=['1','2']}", "data.where", "count"),
+        ("data.natural={in_list=['1']}", "data.natural", "in_list"),
+        ("model.auxiliary=['item_lines']", "model.auxiliary", "item_lines"),
+    ],
+)
+def test_a_column_that_came_with_no_photo_is_named_beside_those_that_did(
+    file: Path, dataset: Dataset, override: str, field: str, named: str
+) -> None:
+    says = f"{field} must name columns .* {dataset.folder} are collection, in_file_list, kind, .* but names {named}"
+    with pytest.raises(BadRecipe, match=says):
+        Photos(dataset, load_recipe(file, [override]), "train")
 
 
 def with_weight(recipe: Recipe, column: str) -> Recipe:

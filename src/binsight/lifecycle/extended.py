@@ -73,7 +73,8 @@ def extend(
     source = out.with_name("source")
     _link(source, joining)
     labels = out.with_name("labels.csv")
-    names = dict.fromkeys(name for row in joining.labels.values() for name in row)
+    # Where no new photo joins, the column is empty, and there all the same: the recipe names it.
+    names = dict.fromkeys([*(name for row in joining.labels.values() for name in row), WEIGHT])
     write_table(labels, tuple(names), joining.labels.values())
     limits = Limits(max_bytes=settings().max_photo_bytes, max_pixels=settings().max_photo_pixels)
     check = by_processes((os.cpu_count() or 1) if len(joining.files) >= _WORTH_PROCESSES else 1)

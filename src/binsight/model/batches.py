@@ -1,6 +1,6 @@
 """Batches of normalised photos, in an order that depends on nothing but seed and epoch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from binsight.dataset.manifest import Dataset, LabelledPhoto, Split
-from binsight.errors import BadDataset
+from binsight.dataset.manifest import Dataset, LabelledPhoto, Split, further_columns
+from binsight.errors import BadDataset, BadRecipe
 from binsight.imaging import Preprocessing, images_BCHW
 from binsight.model.drawn_photos import drawn_counts
 from binsight.model.pixels import cached_pixels
@@ -24,9 +24,10 @@ Batch = tuple[Tensor, Tensor]
 def wanted_photos(dataset: Dataset, recipe: Recipe, split: Split) -> tuple[LabelledPhoto, ...]:
     """The photos of a split that the recipe asks for; beside `train`, the natural ones among them.
 
-    Raises `BadDataset` where they are fewer than two.
+    Raises `BadDataset` where they are fewer than two, `BadRecipe` as `check_chosen_by` does.
     """
     data = recipe.data
+    check_chosen_by(dataset, recipe)
     chosen = dataset.select(split, where=lambda photo: matches(photo, data.where))
     if split != "train":
         chosen = tuple(photo for photo in chosen if matches(photo, data.natural))
@@ -40,15 +41,34 @@ def wanted_photos(dataset: Dataset, recipe: Recipe, split: Split) -> tuple[Label
     return chosen
 
 
+def check_chosen_by(dataset: Dataset, recipe: Recipe) -> None:
+    """Raises `BadRecipe` where `data.where` or `data.natural` names a column by which no photo can be chosen."""
+    _check_columns(dataset, "data.where", recipe.data.where)
+    _check_columns(dataset, "data.natural", recipe.data.natural)
+
+
+def _check_columns(dataset: Dataset, field: str, columns: Iterable[str]) -> None:
+    """Raises `BadRecipe` for a column that came with no photo, which is a misspelt one."""
+    for column in columns:
+        if not any(column in photo.extras for photo in dataset.photos):
+            have = ", ".join(further_columns(dataset.photos)) or "none"
+            raise BadRecipe(
+                f"{field} must name columns that came with labels or records, which in {dataset.folder} are {have}, but "
+                f"names {column}; mend the recipe"
+            )
+
+
 class Photos:
     """One split as the trainer uses it: pixels (N, size, size, 3), counts (N,), whether they come naturally (N,), weights
     (N,) of mean 1. The last `num_drawn` of a `train` split are drawn bins, which no photo of `chosen` stands for.
 
-    Raises `BadDataset` as `wanted_photos` does, and where no photo is natural.
+    Raises `BadDataset` as `wanted_photos` does, and where no photo is natural; `BadRecipe` for a column that is not there.
     """
 
     def __init__(self, dataset: Dataset, recipe: Recipe, split: Split) -> None:
         chosen = wanted_photos(dataset, recipe, split)
+        _check_columns(dataset, "data.weight", [recipe.data.weight] if recipe.data.weight else [])
+        _check_columns(dataset, "model.auxiliary", recipe.model.auxiliary)
         self.num_drawn = num_drawn = recipe.data.drawn if split == "train" else 0
         counts = np.array([photo.count for photo in chosen])
         self.counts: npt.NDArray[np.int64] = np.concatenate([counts, drawn_counts(num_drawn)])
@@ -66,7 +86,7 @@ class Photos:
     def auxiliary_NA(self, columns: Sequence[str]) -> npt.NDArray[np.float32]:
         """The logarithms of the columns' numbers, standardised; not a number where a photo, or a drawn bin, has none.
 
-        Raises `BadDataset` for a column that is not there, holds something else, or only one number.
+        Raises `BadDataset` for a column that holds something else, or only one number.
         """
         values_NA = np.array([[_number(photo, column) for column in columns] for photo in self.chosen])
         for column, values_N in zip(columns, values_NA.T, strict=True):

@@ -55,7 +55,12 @@ class Search(Section):
         "the second epoch and the fifth trial on), halving (not among the best third of those that came as far: quicker, "
         "and unjust to slow starters), none.",
     )
-    seed: int = Field(0, ge=0, description="Decides which values are tried, as far as one worker alone decides.")
+    seed: int = Field(
+        0,
+        ge=0,
+        description="Decides which values are tried, as far as one worker alone decides; further workers, and a search "
+        "that is gone on with, try other ones.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ from binsight.decision.calibrate import fit_temperature, temper
 from binsight.decision.scores import Floats
 from binsight.decision.suspects import record_doubts, record_probs
 from binsight.errors import BadDataset, BadInput, BadRecipe, StorageFailure
-from binsight.model.batches import matches
+from binsight.model.batches import check_chosen_by, matches
 from binsight.model.predictor import predict_all, predictor
 from binsight.model.recipe import Recipe
 from binsight.model.train import train
@@ -82,9 +82,11 @@ def find_suspects(search: SuspectSearch, out: Path, *, say: Say = lambda _: None
     """Judge every record, training what is not trained yet below `out`; the most doubtful first.
 
     Where the recipe trains in several processes, all but the first get nothing. Raises `BadInput` where `out` holds
-    something else, `BadRecipe` for a recipe whose networks have seen the photos before, and as `train` does.
+    something else, `BadRecipe` for a recipe whose networks have seen the photos before or that chooses by a column which is
+    not there, and as `train` does.
     """
     check_recipe(search.recipe)
+    check_chosen_by(search.dataset, search.recipe)
     check_out(search, out)
     if not search.photos:
         raise BadInput(

@@ -28,6 +28,7 @@ from binsight.errors import BadInput, BadRecipe, BinsightError, GateFailed, Miss
 from binsight.model.health import EpochMetrics
 from binsight.model.recipe import Recipe
 from binsight.model.run import CHECKPOINT_NAME, Run
+from binsight.model.sampler import NumberedTPE
 from binsight.model.search import Between, Search, SearchFile, Value, parse_search
 from binsight.model.train import train
 
@@ -62,7 +63,7 @@ def open_study(url: str, search: SearchFile) -> optuna.Study:
         study_name=search.name,
         load_if_exists=True,
         direction="minimize",
-        sampler=optuna.samplers.TPESampler(seed=search.search.seed, multivariate=True, constant_liar=True),
+        sampler=NumberedTPE(search.search.seed),
         pruner=_pruner(search.search),
     )
     kept = study.user_attrs.get(SEARCH_ATTRIBUTE)
