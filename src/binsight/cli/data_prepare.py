@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     help="What to do where links cross a given split: fail, or reject the photos that train.",
 )
 @click.option(
+    "--on-gone",
+    type=click.Choice(["fail", "reject"]),
+    default="fail",
+    show_default=True,
+    help="With --extend: what to do where DIR lacks photos of that dataset: fail, or leave them out.",
+)
+@click.option(
     "--popular-item",
     type=click.IntRange(min=1),
     default=20,
@@ -53,6 +60,7 @@ def prepare(
     extend: Path | None,
     recheck: bool,
     on_leak: str,
+    on_gone: str,
     popular_item: int,
     licence: str | None,
     push: str | None,
@@ -86,6 +94,7 @@ def prepare(
         extend=extend,
         recheck=recheck,
         on_leak="reject" if on_leak == "reject" else "fail",
+        on_gone="reject" if on_gone == "reject" else "fail",
         popular_item=popular_item,
         licence=licence,
         limits=Limits(max_bytes=settings().max_photo_bytes, max_pixels=settings().max_photo_pixels),

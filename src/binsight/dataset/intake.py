@@ -46,10 +46,11 @@ class SourcePhoto:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """All photos of a folder, sorted by id, and what is wrong with its files."""
+    """All photos of a folder, sorted by id, what is wrong with its files, and the records whose photo is not there."""
 
     photos: tuple[SourcePhoto, ...]
     problems: tuple[Problem, ...]
+    records_alone: Mapping[str, BinRecord] = field(default_factory=dict)
 
 
 def read_source(folder: Path, labels: Path | None = None) -> Source:
@@ -75,6 +76,7 @@ def read_source(folder: Path, labels: Path | None = None) -> Source:
     labelled = read_labels(labels, known=paths.keys(), problems=problems) if labels else {}
     records = _records(record_root, paths, problems, strict=is_abid)
     photos = tuple(_joined(photo, paths[photo], records, labelled) for photo in sorted(paths))
+    alone = {photo: record for photo, record in records.items() if photo not in paths}
     expects_records = bool(labelled) or any(photo.record for photo in photos)
     if expects_records:
         known_bad = {problem.photo for problem in problems}
@@ -83,7 +85,7 @@ def read_source(folder: Path, labels: Path | None = None) -> Source:
             for photo in photos
             if photo.record is None and photo.photo not in labelled and photo.photo not in known_bad
         )
-    return Source(photos=photos, problems=tuple(sorted(problems)))
+    return Source(photos=photos, problems=tuple(sorted(problems)), records_alone=alone)
 
 
 def _joined(photo: str, path: Path, records: Mapping[str, BinRecord], labelled: Mapping[str, Label]) -> SourcePhoto:
@@ -125,7 +127,8 @@ def _photo_paths(root: Path, problems: list[Problem]) -> dict[str, Path]:
 def _records(
     root: Path, paths: Mapping[str, Path], problems: list[Problem], *, strict: bool
 ) -> dict[str, BinRecord]:
-    """Records by photo id; unless `strict`, other JSON files that belong to no photo are passed over."""
+    """Records by photo id, also those without a photo; unless `strict`, other JSON files that belong to no photo are
+    passed over."""
     records: dict[str, BinRecord] = {}
     for file in _files(root) if root.is_dir() else ():
         photo, suffix = _split(file)
@@ -137,9 +140,8 @@ def _records(
             if strict or photo in paths:
                 problems.append(Problem(photo, "broken_record", str(error)))
             continue
-        if photo in paths:
-            records[photo] = record
-        else:
+        records[photo] = record
+        if photo not in paths:
             problems.append(
                 Problem(
                     photo, "record_without_photo", f"{_name(file)} has no photo; fetch it, or remove the record"

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,10 @@ class Checks:
     reused: frozenset[str]
     known: KnownPhotos
     staged: Mapping[str, Path]
+
+    def of(self, photos: Iterable[str]) -> "Checks":
+        """What was found of these photos alone."""
+        return replace(self, found={photo: self.found[photo] for photo in photos})
 
     def near_identical(self) -> list[tuple[str, str]]:
         """Pairs of photos that are nearly the same picture, so that what hangs together does by them."""

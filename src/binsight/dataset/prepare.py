@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from binsight.dataset.chains import POPULAR_ITEM, Link, Sighting, chain_sizes, find_links, shared_links
+from binsight.dataset.chains import POPULAR_ITEM, Link, Sighting, find_links, shared_links
 from binsight.dataset.check import Check, CheckedPhoto, by_processes
+from binsight.dataset.gone import check_none_gone, gone_from, rejects_of, told_apart
 from binsight.dataset.intake import Source, SourcePhoto, read_source
 from binsight.dataset.known import CHECKS_NAME, Checks, KnownPhotos, check_source, write_checks
 from binsight.dataset.manifest import MANIFEST_NAME, SPLITS, Dataset, LabelledPhoto, Split, read_table
+from binsight.dataset.notes import notes_on
 from binsight.dataset.problem import Problem
 from binsight.dataset.publish import building, publish
 from binsight.dataset.split import Assignment, Shares, assign, check_no_link_crosses, leaking
@@ -30,8 +32,6 @@ _WITHOUT_COUNT = frozenset({"photo_without_record", "broken_record", "malformed_
 _OWN_NAMES = frozenset({"file", "file_name", "sha256", "width", "height"})
 """Names of a dataset's own columns, which a further column of the labels may not have."""
 
-_FAR_FROM_SHARE = 0.05
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareOptions:
@@ -40,7 +40,8 @@ class PrepareOptions:
     `extend` is a dataset whose photos keep their split, and are not opened again where they have not changed, unless
     `recheck` says so. `on_leak` says what becomes of a split that is given
     (by the labels or by `extend`) and that links cross: `fail`, or `reject` the photos that give way to the
-    evaluation splits. `check` is who opens the photos.
+    evaluation splits. `on_gone` says what becomes of photos of `extend` that the source lacks: `fail`, or `reject` them.
+    `check` is who opens the photos.
     """
 
     shares: Shares
@@ -48,6 +49,7 @@ class PrepareOptions:
     extend: Path | None = None
     recheck: bool = False
     on_leak: Literal["fail", "reject"] = "fail"
+    on_gone: Literal["fail", "reject"] = "fail"
     popular_item: int = POPULAR_ITEM
     licence: str | None = None
     limits: Limits = DEFAULT_LIMITS
@@ -67,31 +69,34 @@ def prepare(folder: Path, dataset: Path, *, labels: Path | None, options: Prepar
     """Make a dataset of the photos in `folder`; what is wrong with any of them stands in its `rejects.csv`.
 
     Raises `GateFailed` where linked photos lie in different splits, `BadDataset` where no photo is usable,
-    `BadInput` where `dataset` is another dataset, `StorageFailure` where it cannot be written. In all these
-    cases nothing is left behind.
+    `BadInput` where `dataset` is another dataset or the source lacks photos of the one that is extended,
+    `StorageFailure` where it cannot be written. In all these cases nothing is left behind.
     """
     _check_places(folder, dataset)
     previous = Dataset.open(options.extend) if options.extend else None
     source = read_source(folder, labels)
     _check_columns(source)
+    gone = gone_from(source, previous)
+    if previous and options.on_gone == "fail":
+        check_none_gone(folder, gone, previous)
     with building(dataset) as partial:
         staging = partial / "staged"
         staging.mkdir()
         checks = check_source(
-            source.photos,
+            [*source.photos, *gone],
             staging,
             KnownPhotos.open(previous, options.limits) if previous and not options.recheck else KnownPhotos(),
             limits=options.limits,
             check=options.check,
         )
         checked = checks.found
-        links = _links(source, checks, previous, options)
-        rejects = [*source.problems, *_rejects(source, checked)]
+        links = _links(source, gone, checks, previous, options)
+        rejects = [*source.problems, *_rejects(source, checked), *rejects_of(gone, previous)]
         usable = {p.photo for p in source.photos if p.count is not None and not checked[p.photo].reason}
         pinned, leaks = _pinned(source, usable, links, previous, options)
-        rejects += (Problem(photo, "leak", why) for photo, why in leaks.items())
+        rejects += (Problem(photo, "leak", why) for photo, why in leaks.items() if photo in usable)
         assignment = assign(
-            [p.photo for p in source.photos if p.photo not in leaks],
+            [p.photo for p in (*source.photos, *gone) if p.photo not in leaks],
             links,
             shares=options.shares,
             seed=options.seed,
@@ -109,7 +114,11 @@ def prepare(folder: Path, dataset: Path, *, labels: Path | None, options: Prepar
                 photos=photos,
                 rejects=tuple(sorted(rejects)),
                 links=links,
-                notes=tuple(_notes(source, photos, assignment, options)),
+                notes=tuple(
+                    notes_on(
+                        source, photos, assignment.chain_of, shares=options.shares, previous=previous, gone=gone
+                    )
+                ),
                 licence=options.licence,
                 settings={
                     "seed": options.seed,
@@ -121,7 +130,7 @@ def prepare(folder: Path, dataset: Path, *, labels: Path | None, options: Prepar
                 source={"folder": str(folder), "labels": str(labels) if labels else None},
             ),
         )
-        write_checks(partial / CHECKS_NAME, checks, links, options.limits)
+        write_checks(partial / CHECKS_NAME, checks.of(p.photo for p in source.photos), links, options.limits)
         _gate(partial, links)
         if is_same_dataset(dataset, summary):
             return Prepared(folder=dataset, summary=summary, was_there=True)
@@ -146,8 +155,14 @@ def _check_columns(source: Source) -> None:
         raise BadInput(f"the labels may not have a column {taken[0]}, which every dataset has; rename that column")
 
 
-def _links(source: Source, checks: Checks, previous: Dataset | None, options: PrepareOptions) -> list[Link]:
-    """Links between all photos, also those that are rejected: two photos may be linked through a third."""
+def _links(
+    source: Source,
+    gone: Sequence[SourcePhoto],
+    checks: Checks,
+    previous: Dataset | None,
+    options: PrepareOptions,
+) -> list[Link]:
+    """Links between all photos, also those that are rejected or gone: two photos may be linked through a third."""
     sightings = [
         Sighting(
             photo=p.photo,
@@ -155,17 +170,21 @@ def _links(source: Source, checks: Checks, previous: Dataset | None, options: Pr
             bin_label=p.extras.get("bin_label", ""),
             group=p.group or "",
         )
-        for p in source.photos
+        for p in (*source.photos, *gone)
     ]
     links = find_links(sightings, checks.near_identical(), popular_item=options.popular_item)
-    if previous:
-        links += shared_links("group", {p.photo: p.group for p in previous.photos if p.photo in checks.found})
-    return links
+    if previous is None:
+        return links
+    return [
+        *told_apart(links, gone, previous),
+        *shared_links("group", {photo.photo: photo.group for photo in previous.photos}),
+    ]
 
 
 def _rejects(source: Source, checked: Mapping[str, CheckedPhoto]) -> list[Problem]:
     explained = {problem.photo for problem in source.problems if problem.reason in _WITHOUT_COUNT}
-    bad = [Problem(found.photo, found.reason, found.detail) for found in checked.values() if found.reason]
+    of_source = [checked[p.photo] for p in source.photos]
+    bad = [Problem(found.photo, found.reason, found.detail) for found in of_source if found.reason]
     uncounted = [
         Problem(p.photo, "no_count", "neither the record nor the labels give a count; add one")
         for p in source.photos
@@ -177,8 +196,17 @@ def _rejects(source: Source, checked: Mapping[str, CheckedPhoto]) -> list[Proble
 def _pinned(
     source: Source, usable: set[str], links: Sequence[Link], previous: Dataset | None, options: PrepareOptions
 ) -> tuple[dict[str, Split], dict[str, str]]:
-    """The splits that are given, and the photos (with the reason) that lose theirs because links cross it."""
-    given = {photo: split for photo, split in _given_splits(source, previous).items() if photo in usable}
+    """The splits that are given, and the photos (with the reason) that lose theirs because links cross it.
+
+    A photo of the dataset that is extended keeps its split even where it cannot be used any more, so that another photo of
+    its bin goes where the bin was.
+    """
+    former = {photo.photo for photo in previous.photos} if previous else set()
+    given = {
+        photo: split
+        for photo, split in _given_splits(source, previous).items()
+        if photo in usable or photo in former
+    }
     leaks = leaking(links, given) if options.on_leak == "reject" else {}
     pinned = {photo: split for photo, split in given.items() if photo not in leaks}
     check_no_link_crosses(
@@ -268,29 +296,6 @@ def _gate(partial: Path, links: Sequence[Link]) -> None:
     groups = shared_links("group", {row["photo"]: row["group"] for row in rows})
     split_of = {row["photo"]: row["split"] for row in rows}
     check_no_link_crosses([*links, *groups], split_of, mend="Please report this fault")
-
-
-def _notes(
-    source: Source, photos: Sequence[LabelledPhoto], assignment: Assignment, options: PrepareOptions
-) -> list[str]:
-    """What the user should mind about a split that is sound, but not what was asked for."""
-    notes = []
-    for split in SPLITS:
-        share = sum(photo.split == split for photo in photos) / len(photos)
-        wanted = options.shares[split]
-        if share == 0:
-            notes.append(f"{split} is empty: too few chains for a share of {wanted:.0%}")
-        elif not any(p.split for p in source.photos) and abs(share - wanted) > _FAR_FROM_SHARE:
-            notes.append(f"{split} has {share:.0%} of the photos, not {wanted:.0%}: whole chains stay together")
-    largest = chain_sizes(assignment.chain_of)[0]
-    if len(assignment.chain_of) > 1 and largest > len(assignment.chain_of) * min(
-        share for share in options.shares.values() if share
-    ):
-        notes.append(
-            f"the largest chain ties {largest} of {len(assignment.chain_of)} photos together; "
-            "a lower --popular-item cuts chains that grew along common items"
-        )
-    return notes
 
 
 def _reasons(rejects: Sequence[Problem]) -> str:
