@@ -42,9 +42,9 @@ Addresses and limits come from environment variables. Everything else is an argu
 RECIPES_HEAD = """\
 # Recipes
 
-A recipe is a TOML file that decides a training run; the shipped ones are in [recipes/](../../recipes). Every field
-can be given on the command line as well: `binsight train recipes/default.toml training.epochs=3`. A field left out
-has the default below. The run folder keeps the whole recipe.
+A recipe is a TOML file that decides a training run; Binsight's own are in [recipes/](../../recipes) of its source,
+which `pip` does not install. Every field can be given on the command line as well: `binsight train
+recipes/default.toml training.epochs=3`. A field left out has the default below. The run folder keeps the whole recipe.
 """
 
 TERMS_HEAD = """\

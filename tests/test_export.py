@@ -274,6 +274,18 @@ def test_another_dataset_than_the_runs_is_refused(run: Run, abid: Path, tmp_path
         export(run, tmp_path / "bundle", dataset=other)
 
 
+def test_a_run_that_is_not_whole_is_named_by_the_file_that_it_lacks(run: Run, tmp_path: Path) -> None:
+    for name, mend in (("environment.json", "copy the whole run folder"), ("best.safetensors", "has not finished")):
+        copy = tmp_path / name / "run"
+        shutil.copytree(run.folder, copy, ignore=shutil.ignore_patterns(name))
+        with pytest.raises(MissingObject, match=f"{name} is not there.*{mend}"):
+            export(Run.open(copy), tmp_path / name / "bundle")
+        assert not (tmp_path / name / "bundle").exists()
+    (copy / "environment.json").write_text("{")
+    with pytest.raises(BadInput, match=r"environment\.json is not JSON"):
+        export(Run.open(copy), tmp_path / "bundle")
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "golden/drawn-03.jpg", "card.md", "certificate.json"])
 def test_a_changed_file_is_named(copy: Path, name: str) -> None:
     with (copy / name).open("ab") as file:

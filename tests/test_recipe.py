@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from binsight.errors import BadRecipe, MissingObject
+from binsight.lifecycle.terms import load_terms
 from binsight.model.recipe import dump_recipe, load_recipe
 from binsight.model.search import load_search
 
@@ -93,8 +94,21 @@ def test_a_missing_field_says_how_to_give_it(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_or_not_toml_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MissingObject, match=r"nothing\.toml"):
-        load_recipe(tmp_path / "nothing.toml")
+    missing = tmp_path / "nothing.toml"
+    for load in (load_recipe, load_search):
+        with pytest.raises(
+            MissingObject, match=r"nothing\.toml; Binsight's own recipes are in recipes/ of its source"
+        ):
+            load(missing)
+    with pytest.raises(MissingObject, match=r"no file .*nothing\.toml; check its path"):
+        load_terms(missing)  # which are no recipe
     (tmp_path / "r.toml").write_text("name = [")
     with pytest.raises(BadRecipe, match=r"r\.toml is not TOML"):
         load_recipe(tmp_path / "r.toml")
+
+
+def test_a_searchs_fields_are_named_as_they_are_given(file: Path) -> None:
+    with pytest.raises(BadRecipe, match=r"short\.toml: search\.fields is missing; .* give search\.fields=… on"):
+        load_search(file, ["search.trials=3"])
+    with pytest.raises(BadRecipe, match=r"short\.toml: search\.trials: .* but got 0"):
+        load_search(file, ["search.trials=0", "search.fields={seed=[1, 2]}"])

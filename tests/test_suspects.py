@@ -346,7 +346,7 @@ def test_bad_inputs_are_one_sentence(dataset: Dataset, file: Path, tmp_path: Pat
     new = ("--out", tmp_path / "new")
     for arguments, kind, says in [
         ((tmp_path / "gone", file, *new), MissingObject, "binsight data prepare"),
-        ((dataset.folder, tmp_path / "gone.toml", *new), MissingObject, "no recipe file"),
+        ((dataset.folder, tmp_path / "gone.toml", *new), MissingObject, "no file"),
         ((dataset.folder, file, "training.epoch=2", *new), BadRecipe, "unknown field training.epoch"),
         ((dataset.folder, file, "--out", tmp_path / "file"), BadInput, "is a file; name a folder"),
         ((dataset.folder, file, "--out", tmp_path / "thesis"), BadInput, "holds other files"),

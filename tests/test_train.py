@@ -18,7 +18,7 @@ from tests.train_support import RECIPE
 
 from binsight.dataset.manifest import Dataset
 from binsight.decision.scores import photo_scores, score
-from binsight.errors import BadDataset, BadRecipe, GateFailed, MissingObject, Stopped, StorageFailure
+from binsight.errors import BadDataset, BadInput, BadRecipe, GateFailed, MissingObject, Stopped, StorageFailure
 from binsight.model.batches import Photos, batch_order, wanted_photos
 from binsight.model.network import build_network
 from binsight.model.recipe import Recipe, load_recipe
@@ -145,12 +145,14 @@ def test_a_killed_run_goes_on_to_the_very_same_weights(
 def test_a_finished_run_is_left_as_it_is(whole: Run, recipe: Recipe, tmp_path: Path) -> None:
     run = shutil.copytree(whole.folder, tmp_path / "run")
     before = (run / "last.safetensors").stat().st_mtime_ns
-    train(recipe, run)
+    said: list[str] = []
+    train(recipe, run, say=said.append)
     assert (run / "last.safetensors").stat().st_mtime_ns == before
+    assert said == [f"{run} is trained to its end already, epoch 2 of 2; nothing is left to do"]
 
 
 def test_a_folder_with_a_run_of_another_recipe_is_not_touched(whole: Run, file: Path) -> None:
-    with pytest.raises(BadRecipe, match="another recipe"):
+    with pytest.raises(BadInput, match="another recipe"):
         train(load_recipe(file, ["seed=4"]), whole.folder)
 
 

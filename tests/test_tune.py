@@ -21,11 +21,11 @@ from tests.train_support import SEARCH
 from binsight.cli import cli
 from binsight.dataset.manifest import Dataset
 from binsight.decision.scores import score
-from binsight.errors import BadDataset, BadInput, GateFailed, Stopped, StorageFailure
+from binsight.errors import BadDataset, BadInput, BadRecipe, GateFailed, MissingObject, Stopped, StorageFailure
 from binsight.model import tune as tune_module
 from binsight.model.curves import write_metrics
 from binsight.model.health import EpochMetrics
-from binsight.model.recipe import Recipe, load_recipe
+from binsight.model.recipe import Recipe, dump_recipe, load_recipe
 from binsight.model.run import Run
 from binsight.model.search import SearchFile, load_search
 from binsight.model.trainer import Trainer
@@ -177,7 +177,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Callable[[Course], None]:
 
     def play(course: Course) -> None:
         def fake(recipe: Recipe, folder: Path, *, after_epoch: Callable[[EpochMetrics], None]) -> Run:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             rows: list[EpochMetrics] = []
             for epoch, rps in enumerate(course(recipe), 1):
                 values = dict.fromkeys(EpochMetrics.__slots__, 0.0)
@@ -268,20 +268,60 @@ def test_what_keeps_every_trial_from_training_ends_the_search_and_costs_no_trial
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
 
 
-def test_a_study_of_another_search_is_refused(file: Path, tmp_path: Path) -> None:
-    open_study(sqlite(tmp_path), load_search(file))
+def test_a_study_of_another_search_is_refused(file: Path, tmp_path: Path, played: Callable[[Course], None]) -> None:
+    played(lambda _: [1.0])
+    searched(file, tmp_path, "search.trials=1")
     open_study(sqlite(tmp_path), load_search(file, ["search.trials=50", "search.pruner=median"]))
     with pytest.raises(BadInput, match="holds trials of another recipe or other values"):
         open_study(sqlite(tmp_path), load_search(file, ["training.epochs=3"]))
+
+
+def test_a_search_in_which_nothing_was_learnt_makes_room_for_the_mended_one(
+    file: Path, tmp_path: Path, played: Callable[[Course], None]
+) -> None:
+    def course(recipe: Recipe) -> Sequence[float]:
+        if recipe.training.optimizer == "adamv":
+            raise BadRecipe("timm knows no optimizer 'adamv'")
+        return [1.0]
+
+    played(course)
+    _, failed = searched(file, tmp_path, "training.optimizer=adamv")
+    assert [trial.state for trial in failed.trials] == [TrialState.FAIL] * 3
+    _, mended = searched(file, tmp_path)
+    assert [trial.state for trial in mended.trials] == [TrialState.COMPLETE] * 3
+
+
+def test_a_search_with_a_trial_under_way_makes_no_room(file: Path, tmp_path: Path) -> None:
+    study = open_study(sqlite(tmp_path), load_search(file))
+    with pytest.warns(UserWarning, match="Heartbeat"):
+        study.ask()
+    with pytest.raises(BadInput, match="holds trials of another recipe or other values"):
+        open_study(sqlite(tmp_path), load_search(file, ["training.epochs=3"]))
+
+
+def test_a_trial_whose_folder_holds_something_else_ends_the_search_and_costs_no_trial(
+    file: Path, tmp_path: Path
+) -> None:
+    """Runs of a search whose study was deleted, say: no value of this one is at fault."""
+    earlier = tmp_path / "trials" / "0001"
+    earlier.mkdir(parents=True)
+    (earlier / "recipe.toml").write_text(dump_recipe(load_search(file).recipe({"training.lr": 1.0})))
+    (earlier / "best.safetensors").write_bytes(b"hours of work")
+    search = load_search(file)
+    study = open_study(sqlite(tmp_path), search)
+    with pytest.raises(BadInput, match=r"trials/0001 holds a run of another recipe; choose another folder"):
+        tune(search, study, tmp_path)
+    assert not done_trials(study)
 
 
 @pytest.mark.parametrize(
     ("arguments", "kind", "sentence"),
     [
         ([], BadInput, "needs a search file, or the --study to go on with"),
-        (["--study", "sqlite:///{tmp}/none.db"], BadInput, "must hold one study .* but holds no study"),
+        (["--study", "sqlite:///{tmp}/none.db"], MissingObject, "there is no study in .*/none.db; check --study"),
+        (["--study", "sqlite:///{tmp}/empty.db"], BadInput, "must hold one study .* but holds no study"),
         (["--study", "what"], BadInput, "must be a database's URL"),
-        (["--study", "sqlite:////nowhere/at/all.db"], StorageFailure, "cannot be reached"),
+        (["{tmp}/search.toml", "--study", "sqlite:////nowhere/at/all.db"], StorageFailure, "cannot be reached"),
         (
             ["--study", "postgresql+psycopg://me:secret@127.0.0.1:1/x"],
             StorageFailure,
@@ -292,8 +332,11 @@ def test_a_study_of_another_search_is_refused(file: Path, tmp_path: Path) -> Non
 def test_a_study_that_cannot_be_had_is_one_sentence(
     tmp_path: Path, arguments: list[str], kind: type[Exception], sentence: str
 ) -> None:
+    (tmp_path / "empty.db").touch()
+    (tmp_path / "search.toml").write_text(SEARCH.format(dataset="nowhere", trials=1))
     result = run_command(*[argument.format(tmp=tmp_path) for argument in arguments])
     assert isinstance(result.exception, kind), result.exception
     with pytest.raises(kind, match=sentence):
         raise result.exception
     assert "secret" not in str(result.exception)
+    assert not (tmp_path / "none.db").exists(), "a mistyped address made a database"

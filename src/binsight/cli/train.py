@@ -1,6 +1,7 @@
 """`binsight train`."""
 
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def train(
     require_extra("train", "training")
     if on == "ray":
         require_extra("ray", "training on Ray")
+    from binsight.errors import Stopped
     from binsight.model.recipe import load_recipe
     from binsight.model.train import train as train_model
 
@@ -41,14 +43,22 @@ def train(
     def say(line: str) -> None:
         click.echo(line, err=True)
 
-    if on == "ray":
-        from binsight.engines.ray.training import train_on_ray
+    is_first = (
+        os.environ.get("LOCAL_RANK", "0") == "0"
+    )  # of further processes of the same run, the first one speaks
+    try:
+        if on == "ray":
+            from binsight.engines.ray.training import train_on_ray
 
-        run = train_on_ray(loaded, folder, address=ray_address, say=say)
-    else:
-        run = train_model(loaded, folder, say=say)
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        return  # a further process of the same run: the first one speaks
+            run = train_on_ray(loaded, folder, address=ray_address, say=say)
+        else:
+            run = train_model(loaded, folder, say=say)
+    except Stopped:  # as all are, after the same batch
+        if is_first:
+            raise
+        sys.exit(130)
+    if not is_first:
+        return
     best = min(run.metrics(), key=lambda row: row.val_rps)
     if as_json:
         print_json({"run": str(run.folder)} | asdict(best))

@@ -45,7 +45,7 @@ from binsight.decision.measures import count_prior
 from binsight.decision.readable import fit_readable_from, unreadable_figures
 from binsight.decision.reference import LEAST_PHOTOS
 from binsight.decision.scores import Floats, Ints, score
-from binsight.errors import BadDataset, BadInput, GateFailed, StorageFailure
+from binsight.errors import BadDataset, BadInput, BinsightError, GateFailed, StorageFailure
 from binsight.imaging.drawn import drawn_photo
 from binsight.model.batches import wanted_photos
 from binsight.model.card import render_card
@@ -79,7 +79,8 @@ def export(
 
     `dataset` is where the run's own dataset lies now, if not where the recipe says; `weights` is how the larger
     weights are stored; `size` is the side in pixels that photos are asked about at, if not that of the training. Raises
-    `BadInput` where `folder` is there already, `BadDataset` where the dataset is not the run's, and `GateFailed` where
+    `BadInput` where `folder` is there already, `MissingObject` where the run has no environment or no best weights,
+    `BadDataset` where the dataset is not the run's, and `GateFailed` where
     PyTorch and ONNX Runtime differ by more than `PARITY_TOLERANCE` on real photos, or where weights stored as fp16 or
     int8 lose more than `check_storage_loss` admits; nothing is published then.
     """
@@ -100,9 +101,9 @@ def export(
             part = Path(parent) / "bundle"
             _write_bundle(run, dataset, part, name or folder.name, weights)
             part.replace(folder)
+    except BinsightError:
+        raise  # some are an OSError too, and name something else that failed
     except OSError as error:
-        if isinstance(error, StorageFailure):
-            raise
         raise StorageFailure(f"{folder} could not be written ({error.strerror or error}); free space") from None
     return Bundle.open(folder)
 

@@ -19,6 +19,11 @@ Share = Annotated[float, Field(ge=0, le=1)]
 StoreUrl = Annotated[str, Field(pattern=r"^[a-z0-9]+://")]
 
 
+OWN_RECIPES = (
+    "Binsight's own recipes are in recipes/ of its source, which pip does not install: copy one from there"
+)
+
+
 class Section(BaseModel):
     """A part of a recipe: frozen, and no field that it does not know."""
 
@@ -186,18 +191,18 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises `MissingObject` or `BadRecipe`, naming the file and the field.
     """
-    return checked(Recipe, read_fields(path, overrides), source=str(path))
+    return checked(Recipe, read_fields(path, overrides, mend=OWN_RECIPES), source=str(path))
 
 
-def read_fields(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def read_fields(path: Path, overrides: Sequence[str] = (), *, mend: str = "check its path") -> dict[str, Any]:
     """The fields of a recipe file as they stand there, with `key=value` overrides; not checked yet.
 
-    Raises `MissingObject`, or `BadRecipe` where the file is not TOML or an override not `key=value`.
+    Raises `MissingObject`, which says `mend`, or `BadRecipe` where the file is not TOML or an override not `key=value`.
     """
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError):
-        raise MissingObject(f"there is no recipe file {path}; the shipped ones are in recipes/") from None
+        raise MissingObject(f"there is no file {path}; {mend}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadRecipe(f"{path} is not TOML: {error}") from None
     for override in overrides:
@@ -205,12 +210,15 @@ def read_fields(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     return fields
 
 
-def checked(section: type[SectionT], fields: Mapping[str, Any], *, source: str) -> SectionT:
-    """The fields as a `Recipe` or another section. Raises `BadRecipe` naming `source` and every field at fault."""
+def checked(section: type[SectionT], fields: Mapping[str, Any], *, source: str, within: str = "") -> SectionT:
+    """The fields as a `Recipe` or another section. Raises `BadRecipe` naming `source` and every field at fault.
+
+    `within` is the section's own name, where its fields alone are given.
+    """
     try:
         return section.model_validate(fields)
     except ValidationError as error:
-        raise BadRecipe(f"{source}: " + "; ".join(map(_sentence, error.errors()))) from None
+        raise BadRecipe(f"{source}: " + "; ".join(_sentence(one, within) for one in error.errors())) from None
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -255,8 +263,8 @@ def set_field(fields: dict[str, Any], name: str, value: Any) -> None:
     section[last] = value
 
 
-def _sentence(error: Any) -> str:
-    field = ".".join(str(part) for part in error["loc"]) or "recipe"
+def _sentence(error: Any, within: str) -> str:
+    field = ".".join(filter(None, [within, *map(str, error["loc"])])) or "recipe"
     if error["type"] == "extra_forbidden" and field == "search":
         return "this is a search; give it to binsight tune, and train the best.toml that comes of it"
     if error["type"] == "extra_forbidden":

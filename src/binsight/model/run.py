@@ -33,7 +33,7 @@ from torch import nn
 
 from binsight import __version__
 from binsight.dataset.manifest import Dataset, LabelledPhoto
-from binsight.errors import BadRecipe, MissingObject
+from binsight.errors import BadInput, BadRecipe, MissingObject
 from binsight.imaging import Preprocessing, images_BCHW
 from binsight.model.code import git_hash
 from binsight.model.health import EpochMetrics
@@ -42,8 +42,15 @@ from binsight.model.pixels import cached_pixels
 from binsight.model.recipe import Recipe, checked, load_recipe
 
 RECIPE_NAME = "recipe.toml"
+ENVIRONMENT_NAME = "environment.json"
 CHECKPOINT_NAME = "checkpoint.pt"
 METRICS_NAME = "metrics.csv"
+
+
+def has_learnt(folder: Path) -> bool:
+    """Whether a run folder holds anything that was learnt: its first checkpoint, or what an epoch leaves."""
+    learnt = (CHECKPOINT_NAME, METRICS_NAME, "best.safetensors", "last.safetensors")
+    return any((folder / name).is_file() for name in learnt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +78,21 @@ class Run:
         return replace(self, recipe=checked(Recipe, fields, source=f"{self.folder} at size {size}"))
 
     def environment(self) -> dict[str, Any]:
-        """What was recorded about the machine, the code and the dataset."""
-        environment: dict[str, Any] = json.loads((self.folder / "environment.json").read_text())
+        """What was recorded about the machine, the code and the dataset.
+
+        Raises `MissingObject` where it is not there, `BadInput` where it is no JSON object.
+        """
+        path = self.folder / ENVIRONMENT_NAME
+        try:
+            environment = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise MissingObject(
+                f"{path} is not there, and with it what the run was trained on; copy the whole run folder, or train again"
+            ) from None
+        except ValueError as error:
+            raise BadInput(f"{path} is not JSON ({error}); copy the run folder again, or train again") from None
+        if not isinstance(environment, dict):
+            raise BadInput(f"{path} must be a JSON object; copy the run folder again, or train again")
         return environment
 
     def metrics(self) -> list[EpochMetrics]:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from binsight.errors import BadRecipe
-from binsight.model.recipe import Recipe, Section, checked, read_fields, set_field
+from binsight.model.recipe import OWN_RECIPES, Recipe, Section, checked, read_fields, set_field
 
 Value = bool | int | float | str
 
@@ -88,7 +88,7 @@ def load_search(path: Path, overrides: Sequence[str] = ()) -> SearchFile:
 
     Raises `MissingObject`, and `BadRecipe` naming what is wrong: also for a value that no trial could have.
     """
-    return _search(read_fields(path, overrides), source=str(path))
+    return _search(read_fields(path, overrides, mend=OWN_RECIPES), source=str(path))
 
 
 def parse_search(text: str, *, source: str) -> SearchFile:
@@ -105,7 +105,7 @@ def _search(fields: dict[str, Any], *, source: str) -> SearchFile:
     base = {name: value for name, value in fields.items() if name != "search"}
     if not isinstance(fields["search"], dict):
         raise BadRecipe(f"{source}: search must be a section, but is {fields['search']!r}")
-    search = checked(Search, fields["search"], source=f"{source}: [search]")
+    search = checked(Search, fields["search"], source=source, within="search")
     found = SearchFile(name=str(base.get("name", "")), base=base, search=search)
     for values in _corners(search):
         recipe = found.recipe(values)

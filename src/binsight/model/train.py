@@ -5,15 +5,18 @@ recipe ─▶ pixels (cached) ─▶ batches ─▶ augment ─▶ network ─�
                                                                           │ each epoch
                              run folder ◀── metrics, health, best weights ◀── val
 ```
-A run stops safely on Ctrl-C or SIGTERM, and the same command goes on from there, as it does after a kill. Epochs and
-steps are `trainer.py`'s.
+A run stops safely on Ctrl-C or SIGTERM, and the same command goes on from there, as it does after a kill. A folder in which
+nothing has been learnt yet is begun anew: a value that was mended since holds nothing back. Epochs and steps are
+`trainer.py`'s.
 """
 
+import fcntl
 import json
 import logging
+import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +24,15 @@ import torch
 from lightning_fabric import Fabric
 
 from binsight.dataset.manifest import Dataset
-from binsight.errors import BadRecipe, MissingObject
+from binsight.errors import BadInput, BinsightError, MissingObject
+from binsight.model.batches import Photos, batch_order
 from binsight.model.memory import keep_freed_memory
+from binsight.model.network import build_network
+from binsight.model.optimise import make_optimizer
 from binsight.model.recipe import Recipe, dump_recipe, load_recipe
-from binsight.model.run import RECIPE_NAME, Run, describe_environment
-from binsight.model.teachers import ask_teachers
-from binsight.model.trainer import AfterEpoch, Say, Trainer
+from binsight.model.run import ENVIRONMENT_NAME, RECIPE_NAME, Run, describe_environment, has_learnt
+from binsight.model.teachers import TAUGHT_NAME, ask_teachers
+from binsight.model.trainer import AfterEpoch, Say, Trainer, check_shares
 from binsight.storage.files import make_folder, written_whole
 
 PRECISIONS: dict[str, Any] = {"bf16": "bf16-mixed", "fp16": "16-mixed", "fp32": "32-true"}
@@ -46,29 +52,36 @@ def train(
     `threads` is how many this process computes with: sums are added up in another order by another number of them, and
     so the weights differ in their last digits. `fabric` is the group of processes, where others started them. `say` gets
     a line an epoch and every health finding, `after_epoch` each epoch's metrics when they are written; an error that it
-    raises ends the run, which can be gone on with. Raises `BadRecipe` where `folder` holds a run of another recipe,
-    `Stopped` on Ctrl-C or SIGTERM, `GateFailed` where the loss is no longer a number.
+    raises ends the run, which can be gone on with. Raises `BadInput` where `folder` holds other things, or a run of another
+    recipe that has learnt something; `BadRecipe` for values that do not train, `Stopped` on Ctrl-C or SIGTERM,
+    `GateFailed` where the loss is no longer a number.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its greetings are not for users
     if threads is not None:
         torch.set_num_threads(threads)
-    fabric = fabric or make_fabric(recipe, devices=recipe.training.devices)
-    fabric.launch()
-    if fabric.device.type == "cpu":
-        keep_freed_memory()
     dataset = Dataset.open(recipe.data.dataset)
-    if fabric.is_global_zero:
-        _begin(folder, recipe, dataset)
-        ask_teachers(recipe, dataset, folder)
-    fabric.barrier()
-    if not (folder / RECIPE_NAME).is_file():
-        raise MissingObject(
-            f"{folder.absolute()} is not the run folder that the first process wrote to; name a folder that all machines "
-            "share"
-        )
-    trainer = Trainer(recipe, folder, dataset, fabric, say if fabric.is_global_zero else lambda _: None)
-    with _stopping(trainer):
-        trainer.run(after_epoch)
+    fabric = fabric or make_fabric(recipe, devices=recipe.training.devices)
+    with ExitStack() as held:
+        # What fails should fail before there are further processes, each of which would say so again.
+        begins = _starts_the_others(fabric)
+        if begins:
+            _begin(folder, recipe, dataset, held)
+            if recipe.training.devices > 1:
+                _rehearse(recipe, dataset)
+        fabric.launch()
+        if fabric.is_global_zero and not begins:
+            _begin(folder, recipe, dataset, held)
+        if fabric.device.type == "cpu":
+            keep_freed_memory()
+        fabric.barrier()
+        if not (folder / RECIPE_NAME).is_file():
+            raise MissingObject(
+                f"{folder.absolute()} is not the run folder that the first process wrote to; name a folder that all "
+                "machines share"
+            )
+        trainer = Trainer(recipe, folder, dataset, fabric, say if fabric.is_global_zero else lambda _: None)
+        with _stopping(trainer):
+            trainer.run(after_epoch)
     return Run.open(folder)
 
 
@@ -77,17 +90,79 @@ def make_fabric(recipe: Recipe, *, devices: int, machines: int = 1) -> Fabric:
     return Fabric(devices=devices, num_nodes=machines, precision=PRECISIONS[recipe.training.precision])
 
 
-def _begin(folder: Path, recipe: Recipe, dataset: Dataset) -> None:
-    recipe_path = folder / RECIPE_NAME
-    if recipe_path.is_file():
-        if load_recipe(recipe_path) != recipe:
-            raise BadRecipe(f"{folder} holds a run of another recipe; choose another folder, or delete this one")
-        return
+def _starts_the_others(fabric: Fabric) -> bool:
+    """Whether this process is alone, or starts those that train with it; else they have been started with it already."""
+    environment = getattr(fabric.strategy, "cluster_environment", None)
+    return environment is None or not environment.creates_processes_externally
+
+
+def _begin(folder: Path, recipe: Recipe, dataset: Dataset, held: ExitStack) -> None:
+    """Write what the run is of, and ask its teachers; or find it written. The folder is held until `held` ends."""
+    _check_is_free(folder, dataset)
     make_folder(folder)
-    with written_whole(folder / "environment.json") as part:
-        part.write_text(json.dumps(describe_environment(dataset), indent=2))
-    with written_whole(recipe_path) as part:
-        part.write_text(dump_recipe(recipe))
+    is_alone = held.enter_context(_holding(folder))
+    recipe_path = folder / RECIPE_NAME
+    if recipe_path.is_file() and (has_learnt(folder) or not is_alone):
+        if load_recipe(recipe_path) != recipe:
+            raise BadInput(f"{folder} holds a run of another recipe; choose another folder, or delete this one")
+    else:
+        environment = describe_environment(dataset)
+        if not _was_begun(folder, recipe, environment["dataset"]):
+            (folder / TAUGHT_NAME).unlink(missing_ok=True)  # of other teachers, or about other photos
+        with written_whole(recipe_path) as part:
+            part.write_text(dump_recipe(recipe))
+        with written_whole(folder / ENVIRONMENT_NAME) as part:
+            part.write_text(json.dumps(environment, indent=2))
+    ask_teachers(recipe, dataset, folder)
+
+
+def _check_is_free(folder: Path, dataset: Dataset) -> None:
+    """Raises `BadInput` for a folder of other things than the run's dataset, among which the run's files would be lost."""
+    if not folder.is_dir() or (folder / RECIPE_NAME).is_file():
+        return
+    seen = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    others = sorted(path.name for path in seen if path.resolve() != dataset.folder.resolve())
+    if others:
+        raise BadInput(
+            f"{folder} must be empty or hold a run, but holds {', '.join(others[:3])}{', …' * (len(others) > 3)}; choose "
+            "another folder"
+        )
+
+
+@contextmanager
+def _holding(folder: Path) -> Iterator[bool]:
+    """Whether no other process trains in the folder; none finds itself alone in it until the block ends.
+
+    False also where a folder cannot be locked, as on NFS: nobody knows then.
+    """
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_alone = True
+        except OSError:
+            is_alone = False
+        yield is_alone
+    finally:
+        os.close(lock)
+
+
+def _was_begun(folder: Path, recipe: Recipe, dataset: dict[str, str]) -> bool:
+    """Whether a run by this very recipe on this very dataset was begun in the folder."""
+    try:
+        run = Run.open(folder)
+        return run.recipe == recipe and run.environment().get("dataset") == dataset
+    except BinsightError:
+        return False
+
+
+def _rehearse(recipe: Recipe, dataset: Dataset) -> None:
+    """Make once what every process makes. Raises as `Trainer` does."""
+    photos, _ = Photos(dataset, recipe, "train"), Photos(dataset, recipe, "val")
+    photos.auxiliary_NA(recipe.model.auxiliary)
+    order = batch_order(len(photos), recipe.training.batch_size, seed=recipe.seed, epoch=0)
+    check_shares(len(order), recipe.training.devices)
+    make_optimizer(build_network(recipe.model), recipe.training)
 
 
 @contextmanager

@@ -83,10 +83,7 @@ class Trainer:
             len(self.train_photos), self.recipe.training.batch_size, seed=self.recipe.seed, epoch=epoch
         )
         world = self.fabric.world_size
-        if world > len(order):
-            raise BadRecipe(
-                f"training.devices must be at most the {len(order)} batches of an epoch, but got {world}"
-            )
+        check_shares(len(order), world)
         return order[: len(order) // world * world][self.fabric.global_rank :: world]
 
     def run(self, after_epoch: AfterEpoch) -> None:
@@ -253,4 +250,18 @@ class Trainer:
         self.scheduler.load_state_dict(states["scheduler"])
         if self.ema is not None:
             self.ema.load_state_dict(states["ema"])
-        self.say(f"going on at epoch {self.position.epoch + 1}, batch {self.position.batch + 1}")
+        epochs = self.recipe.training.epochs
+        if self.position.epoch == epochs:
+            self.say(
+                f"{self.folder} is trained to its end already, epoch {epochs} of {epochs}; nothing is left to do"
+            )
+        else:
+            self.say(f"going on at epoch {self.position.epoch + 1}, batch {self.position.batch + 1}")
+
+
+def check_shares(num_batches: int, num_processes: int) -> None:
+    """Raises `BadRecipe` where there is not a batch for every process."""
+    if num_processes > num_batches:
+        raise BadRecipe(
+            f"training.devices must be at most the {num_batches} batches of an epoch, but got {num_processes}"
+        )

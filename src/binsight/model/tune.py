@@ -22,9 +22,18 @@ import optuna
 import torch
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
-from binsight.errors import BadInput, BadRecipe, BinsightError, GateFailed, MissingExtra, StorageFailure
+from binsight.errors import (
+    BadInput,
+    BadRecipe,
+    BinsightError,
+    GateFailed,
+    MissingExtra,
+    MissingObject,
+    StorageFailure,
+)
 from binsight.model.health import EpochMetrics
 from binsight.model.recipe import Recipe
 from binsight.model.run import CHECKPOINT_NAME, Run
@@ -53,28 +62,43 @@ class _TrialFailed(Exception):
 
 
 def open_study(url: str, search: SearchFile) -> optuna.Study:
-    """The study of a search, made if it is not there.
+    """The study of a search, made if it is not there; one of another search in which nothing has been learnt makes room.
 
     Raises `BadInput` for a URL that is none or a study of another search, `StorageFailure` for a database that cannot
     be reached, `MissingExtra` where its driver is not installed.
     """
-    study = optuna.create_study(
-        storage=_storage(url),
+    storage = _storage(url)
+    study = _study_in(storage, search)
+    kept = study.user_attrs.get(SEARCH_ATTRIBUTE)
+    if kept is not None and not _same(parse_search(kept, source=url), search):
+        if _has_learnt(study):
+            raise BadInput(
+                f"the study {search.name} in {url} holds trials of another recipe or other values; give another name= or "
+                "--study, or the search as it was"
+            )
+        optuna.delete_study(study_name=search.name, storage=storage)
+        study, kept = _study_in(storage, search), None
+    if kept is None:
+        study.set_user_attr(SEARCH_ATTRIBUTE, search.dump())
+    return study
+
+
+def _study_in(storage: RDBStorage, search: SearchFile) -> optuna.Study:
+    return optuna.create_study(
+        storage=storage,
         study_name=search.name,
         load_if_exists=True,
         direction="minimize",
         sampler=NumberedTPE(search.search.seed),
         pruner=_pruner(search.search),
     )
-    kept = study.user_attrs.get(SEARCH_ATTRIBUTE)
-    if kept is None:
-        study.set_user_attr(SEARCH_ATTRIBUTE, search.dump())
-    elif not _same(parse_search(kept, source=url), search):
-        raise BadInput(
-            f"the study {search.name} in {url} holds trials of another recipe or other values; give another name= or "
-            "--study, or the search as it was"
-        )
-    return study
+
+
+def _has_learnt(study: optuna.Study) -> bool:
+    """Whether a trial has come to the end of an epoch, or may be about to."""
+    with _experiments():
+        optuna.storages.fail_stale_trials(study)
+    return any(trial.state == TrialState.RUNNING or SCORES in trial.user_attrs for trial in study.trials)
 
 
 def _same(one: SearchFile, other: SearchFile) -> bool:
@@ -83,7 +107,12 @@ def _same(one: SearchFile, other: SearchFile) -> bool:
 
 
 def kept_search(url: str) -> SearchFile:
-    """The search of the one study at `url`. Raises `BadInput` where there is none, or several."""
+    """The search of the one study at `url`.
+
+    Raises `BadInput` where there is none, or several, and `MissingObject` for a file that is not there: opening makes it.
+    """
+    if (file := _sqlite_file(url)) is not None and not file.exists():
+        raise MissingObject(f"there is no study in {file}; check --study, or name the search file")
     names = optuna.get_all_study_names(storage=_storage(url))
     if len(names) != 1:
         have = f"{len(names)} studies ({', '.join(names)})" if names else "no study"
@@ -93,6 +122,16 @@ def kept_search(url: str) -> SearchFile:
     if kept is None:
         raise BadInput(f"the study {names[0]} in {url} was not made by binsight tune; name another")
     return parse_search(kept, source=url)
+
+
+def _sqlite_file(url: str) -> Path | None:
+    """The file that a database's URL names, where it names one."""
+    try:
+        place = make_url(url)
+    except ArgumentError:  # which opening it says better
+        return None
+    is_file = place.get_backend_name() == "sqlite" and place.database and not place.database.startswith("file:")
+    return Path(str(place.database)) if is_file else None
 
 
 def _storage(url: str) -> RDBStorage:
