@@ -4,11 +4,12 @@ import asyncio
 import json
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import httpx
@@ -221,12 +222,75 @@ def tls_server(folder: Path, keys: list[str | None]) -> Iterator[str]:
 def test_nobody_there_is_said_in_time() -> None:
     with Client("http://127.0.0.1:9", patience=Patience(within_s=0.5)) as client:
         assert not client.ready()
-        with pytest.raises(Unreachable, match=r"within 0\.5 s") as gone:
+        with pytest.raises(Unreachable, match=r"no connection to http://127.0.0.1:9 can be made") as gone:
             client.count(PHOTO, request_id="gone-1")
     assert gone.value.request_id == "gone-1"
     for url in ("ftp://host", "host:80", "", "http://a\nb", "http://"):
         with pytest.raises(BadInput, match="give https://HOST"):
             Client(url)
+
+
+def test_an_address_where_nobody_ever_listened_is_given_up_soon() -> None:
+    """By a refusal or by silence, though the call itself may take a minute; one that has answered may be starting again."""
+    refused, silent = httpx.ConnectError("refused"), httpx.ConnectTimeout("timed out")
+    for cause in (refused, silent):
+        steps, error = steps_of([cause] * 99, Patience(first_wait_s=1))
+        assert isinstance(error, Unreachable) and "no connection to the service can be made" in str(error)
+        assert sum(step.seconds for step in steps if isinstance(step, Pause)) <= 5
+        assert {step.connect_s for step in steps if isinstance(step, Send)} == {5}
+    steps, error = steps_of([busy(), *[refused] * 99], Patience(first_wait_s=1))
+    assert isinstance(error, Unreachable)
+    assert 50 < sum(step.seconds for step in steps if isinstance(step, Pause)) <= 60, "it was there a moment ago"
+    steps, value = steps_of([httpx.ReadTimeout("slow")] * 9 + [httpx.Response(200, json={})], Patience())
+    assert value == {}, "one that is slow is waited for"
+
+
+def test_counting_where_nobody_listens_ends_soon_with_one_sentence(tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / f"{number}.jpg").write_bytes(PHOTO)
+    begun = time.monotonic()
+    done = CliRunner().invoke(cli, ["count", str(tmp_path), "--at", "http://127.0.0.1:9"])
+    assert isinstance(done.exception, Unreachable)
+    assert "no connection to http://127.0.0.1:9 can be made" in str(done.exception)
+    assert "check its address, and whether it runs" in str(done.exception)
+    assert time.monotonic() - begun < 20
+
+
+def test_a_service_that_has_answered_is_waited_for_while_it_starts_again() -> None:
+    """For longer than an address at which nobody has listened yet."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"models": []}')
+
+        def log_message(self, *_: object) -> None: ...
+
+    @contextmanager
+    def there(port: int) -> Iterator[int]:
+        with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+            Thread(target=server.serve_forever, daemon=True).start()
+            yield server.server_port
+            server.shutdown()
+
+    def come_back(port: int) -> None:
+        time.sleep(1)
+        with there(port):
+            came_back.wait(30)
+
+    came_back, patience = Event(), Patience(connect_within_s=0.2, longest_wait_s=0.2, within_s=30)
+    with there(0) as port:
+        client = Client(f"http://127.0.0.1:{port}", patience=patience)
+        assert client.models() == [] and client.was_heard
+    with Client(f"http://127.0.0.1:{port}", patience=patience) as stranger, pytest.raises(Unreachable):
+        stranger.models()
+    again = Thread(target=come_back, args=(port,))
+    again.start()
+    with client:
+        assert client.models() == []
+    came_back.set()
+    again.join()
 
 
 def steps_of(replies: list[httpx.Response | httpx.RequestError], patience: Patience) -> tuple[list[Any], Any]:

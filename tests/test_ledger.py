@@ -116,6 +116,17 @@ def test_every_move_is_kept(models: Models) -> None:
     assert models.moves("shadow") == []
 
 
+def test_pointing_where_an_alias_points_already_is_no_move(models: Models) -> None:
+    first = models.move("champion", A, seen=None, by="ann", reason="")
+    there = models.move("champion", B, seen=first, by="ann", reason="")
+    assert models.move("champion", B, seen=there, by="bob", reason="again") == there
+    assert models.pointed() == {"champion": there}
+    assert [move.to_version for move in models.moves("champion")] == [B, A]
+    for late in (first, Pointed(alias="champion", version=B, revision=1)):
+        with pytest.raises(ChangedMeanwhile, match="moved by somebody else"):
+            models.move("champion", late.version, seen=late, by="bob", reason="")
+
+
 def test_an_alias_that_was_retired_points_nowhere_and_keeps_its_moves(models: Models) -> None:
     first = models.move("canary", A, seen=None, by="ann", reason="")
     models.retire(first, by="bob", reason="worse")

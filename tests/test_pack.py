@@ -100,6 +100,23 @@ def test_packing_again_finds_it_done_and_another_dataset_is_refused(
             pack_dataset(dataset, str(folder), shard_bytes=SHARD_BYTES)
 
 
+def test_a_place_that_holds_something_else_is_refused_and_left_as_it_is(dataset: Dataset, tmp_path: Path) -> None:
+    strange = {
+        "home": "letters/2026.txt",
+        "unpacked": "train/00002.jpg",
+        "another": "shards/0123456789ab-train-00000.tar",  # of another dataset, whose packing was cut off
+    }
+    for name, file in strange.items():
+        place = tmp_path / name
+        (place / file).parent.mkdir(parents=True)
+        (place / file).write_text("mine")
+        with pytest.raises(
+            BadInput, match=f"must be empty, or hold this dataset packed, but holds {file}; pack to"
+        ):
+            pack_dataset(dataset, str(place), shard_bytes=SHARD_BYTES)
+        assert tree(place) == {file: b"mine"}
+
+
 def test_packing_that_was_cut_off_is_no_dataset_and_goes_on(
     dataset: Dataset, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

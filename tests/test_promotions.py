@@ -284,4 +284,5 @@ def test_show_tells_where_a_version_comes_from_and_what_became_of_it(registry: R
     text = run("models", "show", "champion").output
     assert f"dataset sha256  {spec.lineage['dataset_sha256']}" in text
     assert "decision" in text and "+3.0 points" in text
+    assert [line.split() for line in text.splitlines() if line.startswith("alias")] == [["alias", "champion"]]
     assert isinstance(run("models", "show", "nothing").exception, BinsightError)

@@ -16,6 +16,7 @@ from binsight.counting.registry import Registry
 from binsight.errors import BadBundle, BadInput, BinsightError, ChangedMeanwhile, MissingObject
 from binsight.records import CANARY, CHAMPION
 from binsight.settings import settings
+from binsight.storage.ledger.tables import alias_moves, aliases
 
 DEFAULT = Bundle.open(default_bundle()).version
 
@@ -95,6 +96,38 @@ def test_an_alias_goes_forward_back_and_forward_again(registry: Registry, tmp_pa
         registry.resolve(DEFAULT[:3])
     with pytest.raises(BadInput, match="lower-case"):
         registry.point("Champion ", DEFAULT, by="ann", reason="", seen=None)
+
+
+def test_promoting_what_is_promoted_leaves_the_way_back(registry: Registry, tmp_path: Path) -> None:
+    second = registry.register(another(tmp_path / "second", "second"), by="ann").version
+    registry.register(default_bundle(), by="ann")
+    first = registry.point(CHAMPION, DEFAULT, by="ann", reason="", seen=None)
+    there = registry.point(CHAMPION, second, by="ann", reason="", seen=first)
+    assert registry.point(CHAMPION, second, by="bob", reason="to be sure", seen=there) == there
+    said = run_models("promote", second)
+    assert (said.exit_code, said.stdout) == (0, f"champion is {second} already (move 2)\n")
+    assert registry.roll_back(CHAMPION, by="ann", reason="").version == DEFAULT
+
+
+def test_a_ledger_that_has_a_version_promoted_twice_goes_back_and_keeps_what_it_goes_to(
+    registry: Registry, tmp_path: Path
+) -> None:
+    """As ledgers of before have it: a row from a version to itself."""
+    second = registry.register(another(tmp_path / "second", "second"), by="ann").version
+    registry.register(default_bundle(), by="ann")
+    first = registry.point(CHAMPION, DEFAULT, by="ann", reason="", seen=None)
+    registry.point(CHAMPION, second, by="ann", reason="", seen=first)
+    with registry.models.ledger.writing() as connection:
+        for revision in (3, 4):
+            row = {"alias": CHAMPION, "revision": revision, "from_version": second, "to_version": second}
+            connection.execute(alias_moves.insert().values(row | {"moved_at": "t", "moved_by": "a", "reason": ""}))
+        connection.execute(aliases.update().values(revision=4))
+    late = "9999"
+    assert registry.models.kept_for(DEFAULT, since=late) == "a rollback of champion would go to it"
+    back = registry.roll_back(CHAMPION, by="ann", reason="")
+    assert (back.version, back.revision) == (DEFAULT, 5)
+    assert registry.models.kept_for(second, since=late) == "a rollback of champion would go to it"
+    assert registry.roll_back(CHAMPION, by="ann", reason="").version == second
 
 
 def test_an_alias_but_the_champion_may_be_retired_and_brought_back(registry: Registry) -> None:

@@ -9,7 +9,7 @@ import click
 
 from binsight.cli.count_into import Into, count_into
 from binsight.cli.options import count_line, engine_options, json_option, print_json, require_extra
-from binsight.errors import BadInput
+from binsight.errors import BadInput, Unreachable
 from binsight.records import CountEstimate, CountFailure
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def count(
 
 
 def _results_at(url: str, photos: "Iterable[tuple[str, PhotoBytes]]", read_labels: bool) -> Iterator[Result]:
-    """Every result of the service at `url`, a few photos at once."""
+    """Every result of the service at `url`, a few photos at once. Raises `Unreachable` where nobody listens there."""
     require_extra("client", "counting by a service elsewhere")
     from binsight.client import Answer, Client
     from binsight.settings import settings
@@ -132,6 +132,8 @@ def _results_at(url: str, photos: "Iterable[tuple[str, PhotoBytes]]", read_label
     key = settings().key
     with Client(url, key=key.get_secret_value() if key else None) as client:
         for name, result in client.count_many(photos, read_labels=read_labels):
+            if isinstance(result, Unreachable) and not client.was_heard:
+                raise result  # as all others would, one after the other
             if isinstance(result, Answer):
                 yield result.estimate, None
             else:

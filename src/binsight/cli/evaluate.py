@@ -1,5 +1,6 @@
 """`binsight evaluate`: measure a run or bundle on a dataset."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
     help="Measure the values of this column apart; repeatable.  [default: kind, where the dataset has it]",
 )
 @click.option(
+    "--training",
+    type=dataset_place,
+    metavar="DATASET",
+    multiple=True,
+    help="Dataset that a bundle was trained on, to look whether it has seen these photos; repeatable.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the report.  [default: evaluation-MODEL-SPLIT]"
 )
 @json_option
@@ -44,6 +52,7 @@ def evaluate(
     split: str,
     where: tuple[str, ...],
     by: tuple[str, ...],
+    training: tuple[Path | str, ...],
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -53,17 +62,20 @@ def evaluate(
     a 95% interval, resampled by chain of bins, and the blind answers' figures beside it. It also says what is
     gained by leaving photos with the flag "unreadable" to people, beside other choices of as many, and which
     records could be verified at a certified bound on how often a wrong one is, and what the certificate of a
-    bundle does on these photos. Photos that cannot be opened are listed, and the command then ends non-zero. With
-    --json it prints one line for each range of counts.
+    bundle does on these photos. Where the model has learned from these photos, or nobody knows whether it has, it
+    says so: a run's dataset is looked for where its recipe has it, a bundle's in --training. Photos that cannot be
+    opened are listed, and the command then ends non-zero. With --json it prints one line for each range of counts.
     """
     require_extra("data", "evaluating")
     from binsight.dataset.manifest import Dataset
+    from binsight.lifecycle.familiar import familiar
     from binsight.model.evaluate import evaluate as measure
     from binsight.model.evaluate import select
     from binsight.model.evaluation_files import check_out, ranges_json, write_evaluation
     from binsight.model.predictor import certificate_of, predictor, readable_from_of
 
     opened = Dataset.open(dataset)
+    known = [Dataset.open(place) for place in training]
     selection = select(opened, split, conditions(where))  # type: ignore[arg-type]  # click checked the choice
     name = model.resolve().name
     out = out or Path(f"evaluation-{name}-{split}")
@@ -77,6 +89,7 @@ def evaluate(
         by=by or None,
         certificate=certificate_of(asked),
         readable_from=readable_from_of(asked),
+        look=partial(familiar, model, opened, selection.split, known),
     )
     page = write_evaluation(evaluation, out)
     if as_json:
@@ -86,6 +99,8 @@ def evaluate(
         _print_ranges(evaluation)
         _print_summaries(evaluation)
         click.echo(f"report: {page}")
+    if evaluation.familiar.warns:
+        click.echo(f"note: {evaluation.familiar.sentence}", err=True)
     unreadable = evaluation.predictions.unreadable
     if unreadable:
         raise GateFailed(

@@ -91,14 +91,16 @@ def promote(version: str, alias: str, reason: str, expect: str | None, as_json: 
     """Point an alias at a registered bundle.
 
     The result is the alias at VERSION (its beginning is enough), and a row in the ledger that says who moved it from where.
-    Whoever serves the alias changes over within seconds. If somebody else moves it meanwhile, nothing is done.
+    Whoever serves the alias changes over within seconds. If somebody else moves it meanwhile, nothing is done; nor where it
+    points at VERSION already, so that a rollback still goes to the model of before.
     """
     registry = open_registry()
     seen = registry.pointed(alias)
     if expect is not None and (seen.version if seen else "none") != expect:
         where = f"points at {seen.version}" if seen else "points nowhere"
         raise BadInput(f"{alias} {where}, not at {expect}; look again, then repeat")
-    _tell(registry.point(alias, registry.resolve(version), by=who(), reason=reason, seen=seen), as_json)
+    pointed = registry.point(alias, registry.resolve(version), by=who(), reason=reason, seen=seen)
+    _tell(pointed, as_json, already=pointed == seen)
 
 
 @click.command()
@@ -141,8 +143,8 @@ def open_registry() -> "Registry":
     return registry
 
 
-def _tell(pointed: "Pointed", as_json: bool) -> None:
+def _tell(pointed: "Pointed", as_json: bool, *, already: bool = False) -> None:
     if as_json:
         print_json(asdict(pointed))
     else:
-        click.echo(f"{pointed.alias} is {pointed.version} (move {pointed.revision})")
+        click.echo(f"{pointed.alias} is {pointed.version}{' already' if already else ''} (move {pointed.revision})")

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from binsight.storage.ledger import ModelVersion
 
 
+_ONE_OF = {"aliases": "alias", "children": "child", "moves": "move", "decisions": "decision"}
+"""What a line for one of several is called."""
+
+
 @click.command()
 @click.argument("version")
 @json_option
@@ -32,9 +36,8 @@ def show(version: str, as_json: bool) -> None:
     for name, value in found.items():
         if isinstance(value, list):
             for one in value:
-                click.echo(
-                    f"{name[:-1]:14}  {'  '.join(str(part) for part in one.values() if part not in (None, ''))}"
-                )
+                parts = "  ".join(str(part) for part in one.values() if part not in (None, ""))
+                click.echo(f"{_ONE_OF[name]:14}  {parts}")
         elif isinstance(value, dict):
             for key, part in value.items():
                 click.echo(f"{name:14}  {key}: {part}")

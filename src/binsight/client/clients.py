@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from binsight.client.answers import Answer, Model, answer_of, models_of
 from binsight.client.asking import Ask, Photo, ask_about, name_of
-from binsight.client.exchange import Outcome, Patience, Send, Steps, exchange
+from binsight.client.exchange import Outcome, Patience, Send, Steps, exchange, was_listening
 from binsight.errors import BadInput, BinsightError, MissingExtra
 
 try:
@@ -55,6 +55,7 @@ class Client:
         verify: bool | ssl.SSLContext = True,
     ) -> None:
         self.patience = patience or Patience()
+        self._url, self._was_heard = url, False
         self._http = httpx.Client(**_options(url, key, verify))
 
     def __enter__(self) -> Self:
@@ -62,6 +63,11 @@ class Client:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
+
+    @property
+    def was_heard(self) -> bool:
+        """Whether anybody has taken a connection at the address yet."""
+        return self._was_heard
 
     def close(self) -> None:
         """Give the connections back."""
@@ -110,11 +116,13 @@ class Client:
 
     def ready(self) -> bool:
         """Whether the service takes photos now; asked once, without patience."""
-        reply = self._send(Send(Ask(path=PING), min(5, self.patience.within_s)))
+        reply = self._send(_ping(self.patience))
         return isinstance(reply, httpx.Response) and reply.status_code == 200
 
     def _call(self, ask: Ask, request_id: str | None) -> dict[str, Any]:
-        steps: Steps = exchange(ask, self.patience, request_id=request_id)
+        steps: Steps = exchange(
+            ask, self.patience, at=self._url, was_heard=lambda: self._was_heard, request_id=request_id
+        )
         outcome: Outcome = None
         while True:
             try:
@@ -130,9 +138,11 @@ class Client:
 
     def _send(self, step: Send) -> Outcome:
         try:
-            return self._http.request(**_arguments(step))
+            outcome: Outcome = self._http.request(**_arguments(step))
         except httpx.RequestError as error:
-            return error
+            outcome = error
+        self._was_heard = self._was_heard or was_listening(outcome)
+        return outcome
 
 
 class AsyncClient:
@@ -147,6 +157,7 @@ class AsyncClient:
         verify: bool | ssl.SSLContext = True,
     ) -> None:
         self.patience = patience or Patience()
+        self._url, self._was_heard = url, False
         self._http = httpx.AsyncClient(**_options(url, key, verify))
 
     async def __aenter__(self) -> Self:
@@ -154,6 +165,11 @@ class AsyncClient:
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         await self.close()
+
+    @property
+    def was_heard(self) -> bool:
+        """As `Client.was_heard`."""
+        return self._was_heard
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -201,11 +217,13 @@ class AsyncClient:
 
     async def ready(self) -> bool:
         """As `Client.ready`."""
-        reply = await self._send(Send(Ask(path=PING), min(5, self.patience.within_s)))
+        reply = await self._send(_ping(self.patience))
         return isinstance(reply, httpx.Response) and reply.status_code == 200
 
     async def _call(self, ask: Ask, request_id: str | None) -> dict[str, Any]:
-        steps: Steps = exchange(ask, self.patience, request_id=request_id)
+        steps: Steps = exchange(
+            ask, self.patience, at=self._url, was_heard=lambda: self._was_heard, request_id=request_id
+        )
         outcome: Outcome = None
         while True:
             try:
@@ -221,9 +239,11 @@ class AsyncClient:
 
     async def _send(self, step: Send) -> Outcome:
         try:
-            return await self._http.request(**_arguments(step))
+            outcome: Outcome = await self._http.request(**_arguments(step))
         except httpx.RequestError as error:
-            return error
+            outcome = error
+        self._was_heard = self._was_heard or was_listening(outcome)
+        return outcome
 
 
 def _arguments(step: Send) -> dict[str, Any]:
@@ -234,8 +254,13 @@ def _arguments(step: Send) -> dict[str, Any]:
         "content": ask.body,
         "headers": ask.headers,
         "params": ask.query,
-        "timeout": step.timeout_s,
+        "timeout": httpx.Timeout(step.timeout_s, connect=step.connect_s),
     }
+
+
+def _ping(patience: Patience) -> Send:
+    seconds = min(5, patience.within_s)
+    return Send(Ask(path=PING), seconds, min(seconds, patience.connect_within_s))
 
 
 def _checked(at_once: int) -> int:

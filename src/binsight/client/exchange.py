@@ -7,6 +7,8 @@
                                       ─▶ 429, 502, 503, 504, no connection: time left? ┘  no: raise
                                       ─▶ anything else: raise
 ```
+Where nobody has listened yet, the time for that is short: an address that was mistyped is told in seconds.
+
 Nothing in here sends or waits. `exchange` yields what is to be done next and is told what came of it; who drives it may
 block a thread or an event loop. Every try has the same request id, and counting a photo twice changes nothing.
 """
@@ -39,9 +41,13 @@ class Patience:
     The wait is drawn between nothing and `first_wait_s`, which doubles with each try up to `longest_wait_s`: clients
     that were turned away together do not come back together. What a `Retry-After` asks for comes before that. A service
     that sends its answer drop by drop can keep a call longer than `within_s`, which is then the limit of each drop.
+
+    `connect_within_s` is how long nobody may listen at an address at which nobody has listened before; it is longer for one
+    that has answered, which may be starting again. No try waits longer for its connection.
     """
 
     within_s: float = 60
+    connect_within_s: float = 5
     first_wait_s: float = 0.2
     longest_wait_s: float = 10
 
@@ -53,10 +59,11 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this now, and give up after so many seconds."""
+    """Send this now, and give up after so many seconds, or after fewer without a connection."""
 
     ask: Ask
     timeout_s: float
+    connect_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +83,24 @@ def exchange(
     ask: Ask,
     patience: Patience,
     *,
+    at: str = "the service",
+    was_heard: Callable[[], bool] = lambda: False,
     request_id: str | None = None,
     clock: Callable[[], float] = time.monotonic,
     chance: Callable[[], float] = random.random,
 ) -> Steps:
-    """The steps of one call; it returns the JSON of the answer. Raises the error of the last try, or `Unreachable`."""
+    """The steps of one call; it returns the JSON of the answer. Raises the error of the last try, or `Unreachable`.
+
+    `at` names the service in errors; `was_heard` says whether anybody has listened there, in this call or in others.
+    """
     request_id = request_id or uuid.uuid4().hex
     ask = replace(ask, headers=ask.headers | {"X-Request-Id": request_id})
-    end, tries = clock() + patience.within_s, 0
+    begin, tries, heard = clock(), 0, False
+    end = begin + patience.within_s
     while True:
         tries += 1
-        outcome = yield Send(ask, max(end - clock(), 0.001))
+        left = max(end - clock(), 0.001)
+        outcome = yield Send(ask, left, min(left, patience.connect_within_s))
         retry_after = None
         if isinstance(outcome, httpx.Response):
             fields = _json(outcome)
@@ -97,18 +111,26 @@ def exchange(
             if outcome.status_code not in TRY_AGAIN:
                 raise error
         else:
-            error = _unreachable(outcome, request_id, patience)
+            error = _unreachable(outcome, at, request_id, patience)
+        heard = heard or was_listening(outcome)
+        limit = end if heard or was_heard() else min(end, begin + patience.connect_within_s)
         seconds = patience.wait(tries=tries, retry_after=retry_after, chance=chance())
-        if clock() + seconds >= end:
+        if clock() + seconds >= limit:
             raise error
         yield Pause(seconds)
 
 
-def _unreachable(cause: httpx.RequestError | None, request_id: str, patience: Patience) -> BinsightError:
+def was_listening(outcome: Outcome) -> bool:
+    """Whether anybody took the connection."""
+    return outcome is not None and not isinstance(outcome, httpx.ConnectError | httpx.ConnectTimeout)
+
+
+def _unreachable(cause: httpx.RequestError | None, at: str, request_id: str, patience: Patience) -> BinsightError:
     why = str(cause) or type(cause).__name__
-    error = Unreachable(
-        f"the service does not answer within {patience.within_s:g} s ({why}); check its address, and whether it runs"
-    )
+    said = f"no connection to {at} can be made"
+    if was_listening(cause):
+        said = f"{at} does not answer within {patience.within_s:g} s"
+    error = Unreachable(f"{said} ({why}); check its address, and whether it runs")
     error.request_id = request_id
     return error
 

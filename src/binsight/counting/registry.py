@@ -97,6 +97,7 @@ class Registry:
     def point(self, alias: str, version: str, *, by: str, reason: str, seen: Pointed | None) -> Pointed:
         """Point an alias at a version that is whole in the store, if it still points where it was `seen` to.
 
+        Where it points there already, nothing is moved, and `seen` is given back.
         Raises `BadInput` for a name that an alias cannot have, and as `fetch` and `Models.move` do.
         """
         if not _ALIAS.fullmatch(alias):
@@ -124,9 +125,10 @@ class Registry:
         Raises `BadInput` where there is nothing to go back to.
         """
         moves = self.models.moves(alias)
-        if not moves or moves[0].from_version is None:
+        last = next((move for move in moves if move.changed), None)
+        if last is None or last.from_version is None:
             raise BadInput(f"{alias} pointed nowhere before; there is nothing to go back to")
-        return self.models.move(alias, moves[0].from_version, seen=moves[0].reached, by=by, reason=reason)
+        return self.models.move(alias, last.from_version, seen=moves[0].reached, by=by, reason=reason)
 
     def resolve(self, name: str) -> str:
         """The version that is meant by a version, its beginning (four signs or more), or an alias.

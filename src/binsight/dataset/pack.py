@@ -33,7 +33,7 @@ def pack_dataset(dataset: Dataset, place: str, *, shard_bytes: int, endpoint_url
     """Pack every photo of the dataset into shards of about `shard_bytes` at `place`.
 
     What was cut off half-way is completed by packing again: a shard that is there whole is not written twice.
-    Raises `BadInput` where another dataset is there, `BadDataset` for a photo that is gone or changed, and as
+    Raises `BadInput` where anything else is there, `BadDataset` for a photo that is gone or changed, and as
     `Objects.write` does.
     """
     store = open_store(place, endpoint_url=endpoint_url, create=True)
@@ -63,6 +63,7 @@ def _there(dataset: Dataset, store: Objects) -> dict[str, Any] | None:
     try:
         summary = json.loads(store.read(SUMMARY_NAME))
     except MissingObject:
+        _check_alone(dataset, store)
         return None
     except ValueError:
         summary = {}
@@ -72,6 +73,21 @@ def _there(dataset: Dataset, store: Objects) -> dict[str, Any] | None:
         )
     shards: dict[str, Any] = summary["shards"]
     return shards
+
+
+def _check_alone(dataset: Dataset, store: Objects) -> None:
+    """Raises `BadInput` where there is anything but what this dataset's packing leaves when it is cut off."""
+    own = (SHARDS_NAME, REJECTS_NAME, MANIFEST_NAME)
+    for info in store.list():
+        if info.name not in own and not info.name.startswith(_shards_of(dataset)):
+            raise BadInput(
+                f"{store.url} must be empty, or hold this dataset packed, but holds {info.name}; pack to another place"
+            )
+
+
+def _shards_of(dataset: Dataset) -> str:
+    """How the names of its shards begin."""
+    return f"shards/{dataset.digest[:12]}-"
 
 
 def _write_shards(
@@ -86,7 +102,7 @@ def _write_shards(
         task = bar.add_task(f"to {store.url}", total=len(dataset.photos))
         for split in SPLITS:
             for number, shard in enumerate(_shards(dataset, split, shard_bytes)):
-                name = f"shards/{dataset.digest[:12]}-{split}-{number:05}.tar"
+                name = f"{_shards_of(dataset)}{split}-{number:05}.tar"
                 spans = _write_tar(path, [(number_of[photo.photo], photo, data) for photo, data in shard])
                 places |= {photo: Place(name, *span) for photo, span in spans.items()}
                 sizes[name] = path.stat().st_size

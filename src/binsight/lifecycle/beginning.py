@@ -1,6 +1,6 @@
 """What a retraining begins with: whether it is due, whether there is anything new, and the plan that says so for good."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -11,16 +11,19 @@ from binsight.counting.registry import Registry
 from binsight.errors import BadInput, MissingObject
 from binsight.lifecycle.artifacts import identity, key_of
 from binsight.lifecycle.counted import counted_bins, number_of_counts
+from binsight.lifecycle.decide import refusals_of_set
 from binsight.lifecycle.due import Facts, Verdict, is_due
 from binsight.lifecycle.labelled import Labels, labels_of
 from binsight.lifecycle.parents import FindRun, Learned, champions_run, learned
 from binsight.lifecycle.plan import Plan
+from binsight.lifecycle.policy import PromotionPolicy
+from binsight.lifecycle.promotion_set import PromotionSet
 from binsight.lifecycle.terms import Terms
 from binsight.model.recipe import dump_recipe, load_recipe
 from binsight.records import CHAMPION
 from binsight.settings import settings
 from binsight.storage.api_key import stamp
-from binsight.storage.ledger import Certificates, DriftEpisodes, Ledger, Marks, Pointed, Retrainings
+from binsight.storage.ledger import Certificates, DriftEpisodes, Ledger, Marks, Pointed, Promotions, Retrainings
 from binsight.storage.ledger.retrainings import DECIDED, RUNNING
 
 DATE = "retrain.date"
@@ -129,6 +132,7 @@ def begin(
         parent = find_run(registry.fetch(champion.version), [*terms.train.runs, work])
         seen = learned(parent)
     _check_known(terms, parent)
+    check_judges(terms, ledger)
     known = (*seen.folders, *(str(folder.resolve()) for folder in terms.train.learned))
     seen = Learned(hashes=seen.hashes, folders=tuple(dict.fromkeys(known)))
     drift = DriftEpisodes(ledger).under_way(champion.version)
@@ -167,6 +171,30 @@ def _check_known(terms: Terms, parent: Path | None) -> None:
             "that no challenger that learns from it could be compared: whether it has seen the photos that judge could not "
             f"be checked; {which}"
         )
+
+
+def check_judges(terms: Terms, ledger: Ledger) -> None:
+    """Raises `BadInput` where the promotion set could not judge a challenger, whatever that is: it has too few photos, is
+    stale, was changed, or has judged all that it may. Then nothing is trained, nor is a set frozen that is of no use."""
+    policy = PromotionPolicy.of(dict(terms.compare))
+    data, promotions = terms.data, Promotions(ledger)
+    judges = PromotionSet.open(data.promotion, split=data.split, where=data.where, name=data.name)
+    now = stamp(datetime.now(UTC))
+    frozen = promotions.sets()
+    known = next((one for one in frozen if one.name == judges.name), None)
+    # One that was not frozen yet will be now, or is as old as the same photos under another name.
+    begun = min((one.frozen_at for one in frozen if one.sha256 == judges.sha256), default=now)
+    spent = promotions.num_looks(judges.sha256) >= policy.max_looks
+    facts = replace(
+        judges.facts,
+        frozen_sha256=known.sha256 if known else judges.sha256,
+        frozen_at=known.frozen_at if known else begun,
+        shared_with=known.shared_with if known else "",
+        look=None if spent else 0,
+        max_looks=policy.max_looks,
+    )
+    if (obstacle := next(refusals_of_set(facts, policy, now), None)) is not None:
+        raise BadInput(f"no challenger could be judged, so that none is trained: {obstacle}")
 
 
 def tell_begun(ledger: Ledger, plan: Plan, *, place: str, by: str) -> None:

@@ -54,11 +54,12 @@ def refusals(comparison: Comparison, policy: PromotionPolicy) -> Iterator[str]:
     """Why no comparison on this set may be judged, whatever the figures say; nothing where it may."""
     if comparison.champion.version == comparison.challenger.version:
         yield f"the challenger is the champion itself ({comparison.champion.version}); name another version"
-    yield from _of_set(comparison.promotion_set, policy, comparison.compared_at)
+    yield from refusals_of_set(comparison.promotion_set, policy, comparison.compared_at)
     yield from _of_training(comparison.training)
 
 
-def _of_set(found: SetFacts, policy: PromotionPolicy, now: str) -> Iterator[str]:
+def refusals_of_set(found: SetFacts, policy: PromotionPolicy, now: str) -> Iterator[str]:
+    """Why a set may judge nobody at this moment; nothing where it may."""
     if not found.frozen_at:
         yield f"the promotion set {found.name} was never frozen; freeze it first: binsight models freeze"
     elif found.frozen_sha256 != found.sha256:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from binsight.errors import BadRecipe
 from binsight.lifecycle.concluding import conclude_with
 from binsight.lifecycle.counted import gather as gather_counts
 from binsight.lifecycle.extended import WEIGHT, extend
+from binsight.lifecycle.familiar import familiar
 from binsight.lifecycle.record import RECORD_NAME
 from binsight.lifecycle.runner import Work
 from binsight.lifecycle.training import train_here, train_in_processes
@@ -70,9 +72,11 @@ def evaluate(work: Work) -> None:
     from binsight.model.evaluation_files import write_evaluation
     from binsight.model.predictor import predictor
 
-    dataset = Dataset.open(work.inputs["dataset"])
-    asked = predictor(work.inputs["run"])
-    write_evaluation(measure("challenger", asked, dataset, select(dataset, "val", {})), work.out)
+    dataset, run = Dataset.open(work.inputs["dataset"]), work.inputs["run"]
+    look = partial(familiar, run, dataset, "val", ())
+    write_evaluation(
+        measure("challenger", predictor(run), dataset, select(dataset, "val", {}), look=look), work.out
+    )
 
 
 def export(work: Work) -> None:

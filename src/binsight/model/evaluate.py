@@ -1,7 +1,7 @@
 """Measure a model on a dataset: which photos, how good, beside which blind answers.
 
 ```
-Selection ─▶ predict_all ─▶ Predictions ─▶ measure ─▶ Evaluation ─▶ write_evaluation (evaluation_page.py)
+Selection ─▶ predict_all ─▶ Predictions ─▶ seen before? ─▶ measure ─▶ Evaluation ─▶ write_evaluation (evaluation_page.py)
 ```
 """
 
@@ -17,6 +17,7 @@ from binsight.decision.certificate import Certificate
 from binsight.decision.measures import Measured, Range, count_prior, measure, measure_ranges
 from binsight.decision.scores import Floats, PhotoScores, photo_scores
 from binsight.errors import BadInput
+from binsight.model.familiar import Familiar, Look, nobody_looked
 from binsight.model.predictor import Predictions, Predictor, predict_all
 from binsight.model.readability import Readability, readability
 from binsight.model.verification import Verification, verification
@@ -116,6 +117,7 @@ class Evaluation:
     dataset: Dataset
     selection: Selection
     predictions: Predictions
+    familiar: Familiar
     photo_scores: PhotoScores
     prior_K: Floats
     ranges: dict[Range, Measured]
@@ -143,15 +145,18 @@ def evaluate(
     by: Sequence[str] | None = None,
     certificate: Certificate | None = None,
     readable_from: float | None = None,
+    look: Look = nobody_looked,
 ) -> Evaluation:
     """Ask the model about the selected photos and measure its answers.
 
     `by` names the columns whose values are measured apart; without it, `kind` where the dataset has it.
-    `certificate` and `readable_from` are the bundle's, to be tested on these photos. Raises `BadInput` for a column
+    `certificate` and `readable_from` are the bundle's, to be tested on these photos; `look` finds out which of them the
+    model has seen. Raises `BadInput` for a column
     that does not exist or has too many values, and as `predict_all` and `verification` do.
     """
     by = _sliceable(dataset, selection.photos, by)
     predictions = predict_all(model, dataset, selection.photos)
+    familiar = look(predictions.photos)
     probs_BK, counts_B, groups = predictions.probs_BK, predictions.counts_B, predictions.groups
     num_counts = probs_BK.shape[1]
     prior_K = count_prior([photo.count for photo in selection.prior_photos], num_counts)
@@ -177,6 +182,7 @@ def evaluate(
         dataset=dataset,
         selection=selection,
         predictions=predictions,
+        familiar=familiar,
         photo_scores=photo_scores(probs_BK, counts_B),
         prior_K=prior_K,
         ranges=ranges_where(list(range(len(counts_B)))),
@@ -189,6 +195,7 @@ def evaluate(
             split=selection.split,
             by_count="count" in selection.where,
             bundle=certificate,
+            familiar=familiar,
         ),
         readability=readability(predictions, dataset, readable_from),
     )

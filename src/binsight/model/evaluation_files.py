@@ -59,6 +59,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "model": evaluation.model,
         "dataset": {"folder": evaluation.dataset.folder.name, "sha256": evaluation.dataset.digest},
         "split": selection.split,
+        "familiar": evaluation.familiar.as_json(),
         "where": {column: list(values) for column, values in selection.where.items()},
         "num_photos": len(predictions.photos),
         "num_groups": len(set(predictions.groups)),

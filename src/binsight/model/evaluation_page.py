@@ -48,14 +48,9 @@ def evaluation_page(evaluation: Evaluation) -> Page:
 
 def _lead(evaluation: Evaluation) -> str:
     predictions, selection = evaluation.predictions, evaluation.selection
-    learned = {
-        "train": "The model has learned from these photos, so expect less of it on others.",
-        "val": "The model was chosen by such photos, so expect a little less of it on others.",
-        "test": "The dataset keeps these photos, and all others of the same chains, out of what models learn from.",
-    }[selection.split]
     return (
         f"{len(predictions.photos):,} photos in {len(set(predictions.groups)):,} chains of bins, "
-        f"from {evaluation.dataset.folder.name} ({selection.text}). {learned}"
+        f"from {evaluation.dataset.folder.name} ({selection.text}). {evaluation.familiar.sentence}"
     )
 
 

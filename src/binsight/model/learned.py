@@ -25,8 +25,14 @@ def _sources(recipe: Recipe) -> list[Path]:
     return [*([Path(where)] if source == "run" else []), *recipe.training.teachers]
 
 
-def _earlier(run: Run, seen: set[Path]) -> set[str]:
-    found: set[str] = set()
+def datasets_of(folder: Path) -> dict[str, Path | None]:
+    """Every dataset that a run or bundle has learned from, itself or by its first weights and teachers: its hash, and the
+    folder in which the recipe of a run has it; `UNKNOWN` among them if one is."""
+    return _datasets(folder, {folder.resolve()})
+
+
+def _earlier(run: Run, seen: set[Path]) -> dict[str, Path | None]:
+    found: dict[str, Path | None] = {}
     for folder in _sources(run.recipe):
         if folder.resolve() not in seen:
             seen.add(folder.resolve())
@@ -34,14 +40,16 @@ def _earlier(run: Run, seen: set[Path]) -> set[str]:
     return found
 
 
-def _datasets(folder: Path, seen: set[Path]) -> set[str]:
+def _datasets(folder: Path, seen: set[Path]) -> dict[str, Path | None]:
     """What a run or bundle was trained on, and what it has learned from itself."""
     if (folder / SPEC_NAME).is_file():
-        return set(seen_by(_json(folder / SPEC_NAME).get("lineage", {})))
+        return dict.fromkeys(seen_by(_json(folder / SPEC_NAME).get("lineage", {})))
     if (folder / RECIPE_NAME).is_file():
         digest = _json(folder / "environment.json").get("dataset", {}).get("sha256") or UNKNOWN
-        return {digest, *_earlier(Run(folder=folder, recipe=load_recipe(folder / RECIPE_NAME)), seen)}
-    return {UNKNOWN}
+        recipe = load_recipe(folder / RECIPE_NAME)
+        place = recipe.data.dataset if isinstance(recipe.data.dataset, Path) else None
+        return {**_earlier(Run(folder=folder, recipe=recipe), seen), digest: place}
+    return {UNKNOWN: None}
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from binsight.decision.certify import certify
 from binsight.decision.confirm import BandCheck, confirm
 from binsight.decision.scores import Floats
 from binsight.errors import BadInput
+from binsight.model.familiar import Familiar
 from binsight.model.predictor import Predictions
 
 CHOSEN_ON: dict[Split, str] = {
@@ -28,12 +29,14 @@ class Verification:
     """`here` is certified on the measured photos themselves; `checks` is what the bundle's certificate does on them.
 
     `bundle` is None for a run and for a bundle without a certificate. `checks` is None where there is no `bundle`, or
-    where its certificate is from these very photos, which cannot confirm it.
+    where these photos cannot confirm its certificate: it is from these very ones, or the model has seen some of them.
+    `doubt` says that, or that it is not known; empty where neither is so.
     """
 
     here: Certificate
     bundle: Certificate | None
     checks: tuple[BandCheck, ...] | None
+    doubt: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Both certificates, and what the bundle's does here."""
@@ -41,6 +44,7 @@ class Verification:
             "certified_on_these_photos": self.here.as_json(),
             "bundle_certificate": None if self.bundle is None else self.bundle.as_json(),
             "bundle_on_these_photos": None if self.checks is None else [check.as_json() for check in self.checks],
+            "doubt": self.doubt,
         }
 
 
@@ -52,8 +56,10 @@ def verification(
     split: Split,
     by_count: bool,
     bundle: Certificate | None,
+    familiar: Familiar,
 ) -> Verification:
-    """Certify on the measured photos and, where it is from others, put the bundle's certificate to the test.
+    """Certify on the measured photos and, where it is from others that the model has not seen, put the bundle's
+    certificate to the test.
 
     `by_count` says that the photos were chosen by their count, which the certificate then warns of.
 
@@ -68,12 +74,19 @@ def verification(
         split=split,
         note=f"{CHOSEN_ON[split]} {CHOSEN_BY_COUNT}" if by_count else CHOSEN_ON[split],
     )
-    checks = None
-    if bundle is not None and (bundle.dataset_sha256, bundle.split) != (dataset_sha256, split):
+    checks, doubt = None, ""
+    if bundle is not None:
         if bundle.num_counts != here.num_counts:
             raise BadInput(
                 f"the bundle's certificate must be for its {here.num_counts} counts, but is for {bundle.num_counts}; "
                 "export the bundle again"
             )
-        checks = confirm(bundle, predictions.probs_BK, predictions.counts_B, predictions.groups)
-    return Verification(here=here, bundle=bundle, checks=checks)
+        if (bundle.dataset_sha256, bundle.split) == (dataset_sha256, split):
+            doubt = "The bundle's certificate is from these very photos, which cannot confirm it."
+        elif familiar.num_seen:
+            doubt = "The model has seen photos among these, which cannot confirm the bundle's certificate."
+        else:
+            checks = confirm(bundle, predictions.probs_BK, predictions.counts_B, predictions.groups)
+            if familiar.not_known:
+                doubt = "That confirms nothing as long as it is not known whether the model has learned from these photos."
+    return Verification(here=here, bundle=bundle, checks=checks, doubt=doubt)

@@ -53,15 +53,15 @@ def summary(found: Verification) -> Iterator[str]:
     if found.bundle is None:
         yield "The model has no certificate, so nothing may be verified by it."
     elif found.checks is None:
-        yield "The bundle's certificate is from these very photos, which cannot confirm it."
+        yield found.doubt
     elif not found.checks:
         yield "The bundle's certificate allows nothing to be verified."
     else:
-        yield _holds(found.checks)
+        yield _holds(found.checks, found.doubt)
 
 
-def _holds(checks: Sequence[BandCheck]) -> str:
-    """Whether a bundle's certificate holds on the measured photos."""
+def _holds(checks: Sequence[BandCheck], doubt: str) -> str:
+    """Whether a bundle's certificate holds on the measured photos. What breaks it does so beyond doubt."""
     tried = [check for check in checks if check.finding != "not tried"]
     broken = [check.certified for check in tried if check.finding == "broken"]
     if not tried:
@@ -69,10 +69,11 @@ def _holds(checks: Sequence[BandCheck]) -> str:
     if broken:
         named = ", ".join(f"{_counts(band)} at {band.alpha:.0%}" for band in broken)
         return f"The bundle's certificate does not hold on these photos: {named}."
-    return (
+    held = (
         f"None of the {len(tried)} bounds of the bundle's certificate that could be tried on these photos is exceeded "
         "beyond chance."
     )
+    return f"{held} {doubt}" if doubt else held
 
 
 def _summary(certificate: Certificate, alpha: float) -> str:

@@ -1,10 +1,12 @@
 """The pages of a training job: how it went, what the health rules found, what came out and how good that is."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 from binsight.counting.bundle import Bundle
 from binsight.dataset.manifest import Dataset
+from binsight.lifecycle.familiar import familiar
 from binsight.model.evaluate import evaluate, select
 from binsight.model.evaluation_files import write_evaluation
 from binsight.model.predictor import predictor
@@ -53,5 +55,6 @@ def training_page(run: Run, bundle: Path) -> Page:
 def measured(run: Run, out: Path) -> Path:
     """The report of `binsight evaluate RUN DATASET --split val`."""
     dataset = Dataset.open(run.recipe.data.dataset)
-    evaluation = evaluate(run.folder.name, predictor(run.folder), dataset, select(dataset, "val", {}))
+    look = partial(familiar, run.folder, dataset, "val", ())
+    evaluation = evaluate(run.folder.name, predictor(run.folder), dataset, select(dataset, "val", {}), look=look)
     return write_evaluation(evaluation, out)

@@ -50,7 +50,10 @@ class Pointed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AliasMove:
-    """One move of an alias; `from_version` is None where it pointed nowhere, `to_version` where it was retired."""
+    """One move of an alias; `from_version` is None where it pointed nowhere, `to_version` where it was retired.
+
+    Ledgers of before have rows from a version to itself, made by promoting what was promoted: `changed` is False for these.
+    """
 
     alias: str
     revision: int
@@ -59,6 +62,11 @@ class AliasMove:
     moved_at: str
     moved_by: str
     reason: str
+
+    @property
+    def changed(self) -> bool:
+        """Whether the alias pointed elsewhere before."""
+        return self.from_version != self.to_version
 
     @property
     def reached(self) -> Pointed | None:
@@ -155,7 +163,8 @@ class Models:
     def move(self, alias: str, to: str, *, seen: Pointed | None, by: str, reason: str) -> Pointed:
         """Point an alias at a version, if it still points where it was `seen` to (None: nowhere).
 
-        The move and its row are one transaction. Raises `ChangedMeanwhile` where the alias was moved since, and
+        The move and its row are one transaction. Where it points at that version already, that is no move: it has no row,
+        and a rollback goes where it would have gone. Raises `ChangedMeanwhile` where the alias was moved since, and
         `MissingObject` for a version that is not registered, or whose files were removed.
         """
         with self._ledger.writing() as connection:
@@ -166,6 +175,10 @@ class Models:
                 raise MissingObject(
                     f"the files of {to} were removed by {found.removed_by}; register the bundle again"
                 )
+            if seen is not None and seen.version == to:
+                if not _is_at(connection, seen):
+                    raise _moved_meanwhile(alias)
+                return seen
             revision = _moved(connection, alias, seen, to, by, reason)
         return Pointed(alias=alias, version=to, revision=revision)
 
@@ -188,7 +201,7 @@ def _moved(
     before = _retired_revision(connection, alias) if seen is None else seen.revision
     revision = before + 1
     if not _swapped(connection, alias, to, revision):
-        raise ChangedMeanwhile(f"{alias} was moved by somebody else meanwhile; look again, then repeat")
+        raise _moved_meanwhile(alias)
     connection.execute(
         sa.insert(alias_moves).values(
             alias=alias,
@@ -201,6 +214,17 @@ def _moved(
         )
     )
     return revision
+
+
+def _moved_meanwhile(alias: str) -> ChangedMeanwhile:
+    return ChangedMeanwhile(f"{alias} was moved by somebody else meanwhile; look again, then repeat")
+
+
+def _is_at(connection: sa.Connection, seen: Pointed) -> bool:
+    """Whether an alias still points where it was seen to."""
+    query = sa.select(aliases.c.version, aliases.c.revision).where(aliases.c.alias == seen.alias)
+    found = connection.execute(query).first()
+    return found is not None and (found.version, found.revision) == (seen.version, seen.revision)
 
 
 def _retired_revision(connection: sa.Connection, alias: str) -> int:

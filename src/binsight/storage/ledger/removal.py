@@ -15,8 +15,12 @@ def kept_for(connection: sa.Connection, version: str, since: str) -> str:
     pointing = sa.select(aliases.c.alias).where(aliases.c.version == version)
     if (alias := connection.execute(pointing.order_by(aliases.c.alias)).scalar()) is not None:
         return f"{alias} points at it"
+    # A row from a version to itself, as ledgers of before have them, is none that a rollback would take back.
     last = (
-        sa.select(moves.c.alias, sa.func.max(moves.c.revision).label("revision")).group_by(moves.c.alias).subquery()
+        sa.select(moves.c.alias, sa.func.max(moves.c.revision).label("revision"))
+        .where(moves.c.from_version.is_distinct_from(moves.c.to_version))
+        .group_by(moves.c.alias)
+        .subquery()
     )
     back = (
         sa.select(moves.c.alias)
