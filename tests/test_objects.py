@@ -263,3 +263,18 @@ def test_a_folder_must_be_there_and_be_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BadInput, match="must be a folder, but is a file"):
         open_store(str(tmp_path / "file"))
+
+
+def test_a_folder_that_another_process_makes_meanwhile_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, is_dir = tmp_path / "shared", Path.is_dir
+
+    def made_after_the_first_look(path: Path) -> bool:
+        was_there = is_dir(path)
+        if not was_there:
+            path.mkdir()
+        return was_there
+
+    monkeypatch.setattr(Path, "is_dir", made_after_the_first_look)
+    assert open_store(str(folder)).url == str(folder)

@@ -93,7 +93,7 @@ def make_fabric(recipe: Recipe, *, devices: int, machines: int = 1) -> Fabric:
 def _starts_the_others(fabric: Fabric) -> bool:
     """Whether this process is alone, or starts those that train with it; else they have been started with it already."""
     environment = getattr(fabric.strategy, "cluster_environment", None)
-    return environment is None or not environment.creates_processes_externally
+    return fabric.is_global_zero and (environment is None or not environment.creates_processes_externally)
 
 
 def _begin(folder: Path, recipe: Recipe, dataset: Dataset, held: ExitStack) -> None:

@@ -289,9 +289,10 @@ def open_store(
 
 def _open_folder(url: str, folder: Path, create: bool) -> Objects:
     if not folder.is_dir() and not create:
-        if folder.exists():
+        if not folder.exists():
+            raise MissingStore(f"the folder {url} is not there; check the path")
+        if not folder.is_dir():  # looked at again: another process may have made it since
             raise BadInput(f"{url} must be a folder, but is a file; name the folder that holds it")
-        raise MissingStore(f"the folder {url} is not there; check the path")
     try:
         return Objects(url, LocalStore(folder.absolute(), mkdir=create), "the disk")
     except (BaseError, OSError) as error:
