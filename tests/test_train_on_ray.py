@@ -16,7 +16,7 @@ from tests.dataset_support import real_dataset
 from tests.train_support import RECIPE
 
 from binsight.cli import cli
-from binsight.errors import BadRecipe, EngineFailed, MissingExtra, MissingObject
+from binsight.errors import BadInput, EngineFailed, MissingExtra, MissingObject
 from binsight.model.recipe import load_recipe
 from binsight.model.train import train
 
@@ -77,8 +77,10 @@ def test_what_a_worker_raises_is_told_once_and_at_once(recipe: Path, tmp_path: P
     out = tmp_path / "another"
     out.mkdir()
     (out / "recipe.toml").write_text(recipe.read_text())
+    (out / "metrics.csv").write_text("epoch\n")  # something was learnt there
     result = CliRunner().invoke(cli, on_ray(recipe, out, "training.lr=1e-4"), env={"RAY_ADDRESS": None})
-    assert isinstance(result.exception, BadRecipe), "the first raises, the others wait for it"
+    assert isinstance(result.exception, BadInput), "the first raises, the others wait for it"
+    assert "holds a run of another recipe" in str(result.exception)
 
 
 @pytest.mark.slow
