@@ -95,6 +95,14 @@ def test_its_own_test_photos_are_new_to_it_and_the_others_are_not(worlds: Path, 
             assert found.num_seen == (0 if split == "test" else len(one.select(split)))  # type: ignore[arg-type]
 
 
+def test_photos_that_chose_the_epoch_are_seen_too(worlds: Path, tmp_path: Path) -> None:
+    one, two, _ = opened(worlds)
+    chose = {photo.photo for photo in one.select("val")}
+    photos = two.select(where=lambda photo: photo.photo in chose)
+    assert photos
+    assert familiar(run_on(tmp_path / "run", one), two, "test", (), photos).num_seen == len(photos)
+
+
 def test_a_dataset_that_is_not_here_is_not_known(worlds: Path, tmp_path: Path) -> None:
     one, two, other = opened(worlds)
     moved = run_on(tmp_path / "moved", one, lies_at=tmp_path / "gone")
