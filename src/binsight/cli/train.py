@@ -1,6 +1,5 @@
 """`binsight train`."""
 
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -35,6 +34,7 @@ def train(
         require_extra("ray", "training on Ray")
     from binsight.errors import Stopped
     from binsight.model.recipe import load_recipe
+    from binsight.model.train import is_first_process
     from binsight.model.train import train as train_model
 
     loaded = load_recipe(recipe, overrides)
@@ -43,9 +43,6 @@ def train(
     def say(line: str) -> None:
         click.echo(line, err=True)
 
-    is_first = (
-        os.environ.get("LOCAL_RANK", "0") == "0"
-    )  # of further processes of the same run, the first one speaks
     try:
         if on == "ray":
             from binsight.engines.ray.training import train_on_ray
@@ -54,10 +51,10 @@ def train(
         else:
             run = train_model(loaded, folder, say=say)
     except Stopped:  # as all are, after the same batch
-        if is_first:
+        if is_first_process():
             raise
         sys.exit(130)
-    if not is_first:
+    if not is_first_process():  # the first one speaks
         return
     best = min(run.metrics(), key=lambda row: row.val_rps)
     if as_json:

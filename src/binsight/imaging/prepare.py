@@ -73,17 +73,23 @@ def photo_box_xyxy(photo_wh: tuple[int, int], preprocessing: Preprocessing) -> t
     return left, top, left + width, top + height
 
 
+def scale_and_shift_C11(preprocessing: Preprocessing) -> tuple[Images, Images]:
+    """What normalises pixels, each (3, 1, 1): `pixels * scale - shift` is `(pixels / 255 - mean) / std`."""
+    std = np.asarray(preprocessing.std, dtype=np.float32)
+    scale: Images = np.reciprocal(np.float32(255) * std)
+    shift: Images = np.asarray(preprocessing.mean, dtype=np.float32) / std
+    return scale[:, None, None], shift[:, None, None]
+
+
 def images_BCHW(pixels_BHWC: Pixels, preprocessing: Preprocessing) -> Images:
-    """Normalise uint8 pixels (B, H, W, 3) to float32 (B, 3, H, W): `(pixels / 255 - mean) / std`."""
+    """Normalise uint8 pixels (B, H, W, 3) to float32 (B, 3, H, W), as `scale_and_shift_C11` says."""
     if pixels_BHWC.dtype != np.uint8 or pixels_BHWC.ndim != 4 or pixels_BHWC.shape[-1] != 3:
         raise ValueError(
             f"pixels must be uint8 of shape (B, H, W, 3), but got {pixels_BHWC.dtype} {pixels_BHWC.shape}"
         )
-    std = np.asarray(preprocessing.std, dtype=np.float32)
-    scale = 1 / (255 * std)
-    shift = np.asarray(preprocessing.mean, dtype=np.float32) / std
+    scale_C11, shift_C11 = scale_and_shift_C11(preprocessing)
     planes_BCHW = pixels_BHWC.transpose(0, 3, 1, 2)
     images = np.empty(planes_BCHW.shape, dtype=np.float32)  # C-contiguous, unlike the transposed view
-    np.multiply(planes_BCHW, scale[:, None, None], out=images)
-    images -= shift[:, None, None]
+    np.multiply(planes_BCHW, scale_C11, out=images)
+    images -= shift_C11
     return images

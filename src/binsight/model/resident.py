@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from binsight.imaging import Preprocessing
+from binsight.imaging import Preprocessing, scale_and_shift_C11
 from binsight.model.batches import Batch
 
 SHARE = 0.4
@@ -27,12 +27,10 @@ def resident_pixels(pixels_NHWC: npt.NDArray[np.uint8], device: torch.device) ->
 def resident_batches(
     pixels_NHWC: Tensor, preprocessing: Preprocessing, order: Sequence[npt.NDArray[np.int64]]
 ) -> Iterator[Batch]:
-    """What `batches` yields without photos saved again, normalised where the pixels lie, as `images_BCHW` does."""
+    """What `batches` yields without photos saved again, normalised where the pixels lie, by the same numbers."""
     device = pixels_NHWC.device
-    std = np.asarray(preprocessing.std, dtype=np.float32)
-    scale = torch.from_numpy(1 / (255 * std)).to(device)[:, None, None]
-    shift = torch.from_numpy(np.asarray(preprocessing.mean, dtype=np.float32) / std).to(device)[:, None, None]
+    scale_C11, shift_C11 = (torch.from_numpy(values).to(device) for values in scale_and_shift_C11(preprocessing))
     for row in order:
         places = torch.from_numpy(np.sort(row))
         planes_BCHW = pixels_NHWC[places.to(device)].permute(0, 3, 1, 2)
-        yield planes_BCHW.float().contiguous() * scale - shift, places
+        yield planes_BCHW.float().contiguous() * scale_C11 - shift_C11, places

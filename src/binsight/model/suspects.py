@@ -14,7 +14,6 @@ OUT/
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from binsight.errors import BadDataset, BadInput, BadRecipe, StorageFailure
 from binsight.model.batches import check_chosen_by, matches
 from binsight.model.predictor import predict_all, predictor
 from binsight.model.recipe import Recipe
-from binsight.model.train import train
+from binsight.model.train import is_first_process, train
 from binsight.model.trainer import Say
 from binsight.records import CountEstimate
 from binsight.storage.files import make_folder, written_whole
@@ -94,11 +93,11 @@ def find_suspects(search: SuspectSearch, out: Path, *, say: Say = lambda _: None
             "for; choose another --split"
         )
     fold_of = deal(search.photos, num_folds=search.num_folds, seed=search.seed)
-    if _is_first_process():
+    if is_first_process():
         _begin(search, out, fold_of)
     for fold in range(search.num_folds):
         _judge(search, fold, _fold_folder(out, fold), say)
-    return _ranked(search, out, fold_of) if _is_first_process() else ()
+    return _ranked(search, out, fold_of) if is_first_process() else ()
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -152,7 +151,7 @@ def _judge(search: SuspectSearch, fold: int, folder: Path, say: Say) -> None:
     """Train the fold's network and keep its estimates of the photos held out, unless that is done."""
     if (folder / ESTIMATES_NAME).is_file():
         return
-    if _is_first_process():
+    if is_first_process():
         say(f"fold {fold + 1}/{search.num_folds}")
     recipe = search.recipe.model_copy(
         update={
@@ -161,7 +160,7 @@ def _judge(search: SuspectSearch, fold: int, folder: Path, say: Say) -> None:
         }
     )
     run = train(recipe, folder, say=say)
-    if not _is_first_process():
+    if not is_first_process():
         return
     held_out = Dataset.open(folder / "dataset")
     answers = predict_all(
@@ -237,8 +236,3 @@ def rows(suspects: Sequence[Suspect]) -> list[dict[str, Any]]:
 
 def _fold_folder(out: Path, fold: int) -> Path:
     return out / "folds" / str(fold)
-
-
-def _is_first_process() -> bool:
-    """Whether this is not one of the further processes that a run of several devices starts."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"

@@ -90,6 +90,11 @@ def make_fabric(recipe: Recipe, *, devices: int, machines: int = 1) -> Fabric:
     return Fabric(devices=devices, num_nodes=machines, precision=PRECISIONS[recipe.training.precision])
 
 
+def is_first_process() -> bool:
+    """Whether this is not one of the further processes that a run of several devices starts."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def _starts_the_others(fabric: Fabric) -> bool:
     """Whether this process is alone, or starts those that train with it; else they have been started with it already."""
     environment = getattr(fabric.strategy, "cluster_environment", None)
