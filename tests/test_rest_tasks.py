@@ -11,7 +11,7 @@ from tests.tasks_support import a_line, an_audit
 from binsight.console import add_console
 from binsight.service.app import make_app
 from binsight.settings import Settings
-from binsight.storage.ledger import ApiKeys, Audit, Audits, Ledger, prove
+from binsight.storage.ledger import ApiKeys, Audit, Audits, Ledger, TaskRows, prove
 
 LINES = [a_line(place) for place in range(1, 5)]
 
@@ -33,15 +33,21 @@ def audit(ledger: Ledger) -> Audit:
     return an_audit(ledger, LINES)
 
 
-def an_app(chosen: Settings, *, keys: bool = False) -> FastAPI:
+def an_app(chosen: Settings, *, keys: bool | None = None) -> FastAPI:
     app = make_app(chosen=chosen, keys=keys)
     add_console(app, address="http://here")
     return app
 
 
+def a_key(ledger: Ledger, scope: str = "tasks") -> dict[str, str]:
+    """A new key, as it is sent."""
+    return {"X-Api-Key": ApiKeys(ledger).add("wms", scopes=[scope], by="ann")[1]}
+
+
 @pytest.fixture
-def client(chosen: Settings, audit: Audit) -> TestClient:
-    return TestClient(an_app(chosen), raise_server_exceptions=False)
+def client(chosen: Settings, audit: Audit, ledger: Ledger) -> TestClient:
+    """Another system, with its key, at a service that asks nobody on this machine for one to count photos."""
+    return TestClient(an_app(chosen), raise_server_exceptions=False, headers=a_key(ledger))
 
 
 def send(client: TestClient, task: str, counted: int, by: str, key: str = "") -> dict[str, object]:
@@ -66,7 +72,7 @@ def test_two_people_of_another_system_settle_a_bin(client: TestClient, ledger: L
     after = send(client, task, 4, "cat")
     assert (after["state"], after["quantity"], after["was_there"]) == ("confirmed", 4, False)
     detail = client.get(f"/v1/tasks/{task}").json()
-    assert [one["by"] for one in detail["counts"]] == ["anybody/ben", "anybody/cat"]
+    assert [one["by"] for one in detail["counts"]] == ["wms/ben", "wms/cat"]
     assert prove(ledger).broken is None
 
 
@@ -102,20 +108,58 @@ def test_a_request_that_is_wrong_gets_the_one_error_shape(client: TestClient) ->
 
 
 def test_a_key_must_be_for_tasks(chosen: Settings, audit: Audit, ledger: Ledger) -> None:
-    tokens = {scope: ApiKeys(ledger).add("wms", scopes=[scope], by="ann")[1] for scope in ("tasks", "count")}
+    sent = {scope: a_key(ledger, scope) for scope in ("tasks", "count")}
     with TestClient(an_app(chosen, keys=True)) as client:
         while client.get("/ping").status_code != 200:
             pass
-        statuses = {
-            scope: client.get("/v1/tasks", headers={"X-Api-Key": token}).status_code
-            for scope, token in tokens.items()
-        }
-        assert statuses == {"tasks": 200, "count": 403}
+        answers = {scope: client.get("/v1/tasks", headers=key) for scope, key in sent.items()}
+        assert {scope: answer.status_code for scope, answer in answers.items()} == {"tasks": 200, "count": 403}
+        assert "binsight keys add NAME --scope tasks" in answers["count"].json()["error"]["mend"]
         assert client.get("/v1/tasks").status_code == 401
         page = client.get("/console/", follow_redirects=False)
         assert (page.status_code, page.headers["location"]) == (303, "/console/sign-in?to=%2F"), (
             "the console asks for people"
         )
+
+
+def test_a_service_that_is_open_to_this_machine_still_asks_for_a_key_to_tasks(
+    chosen: Settings, audit: Audit, ledger: Ledger
+) -> None:
+    """A proxy on this machine comes from here too, and so does the browser of somebody who counts."""
+    client = TestClient(an_app(chosen), raise_server_exceptions=False, follow_redirects=False)
+    task = TaskRows(ledger).find()[0].id
+    through_a_proxy = {"Host": "bins.example.com", "X-Forwarded-For": "203.0.113.9"}
+    for path in ("/v1/tasks", "/v1/tasks/", f"/v1/tasks/{task}", f"/v1/%74asks/{task}", "/v1/tasks/nowhere/at/all"):
+        for headers in ({}, through_a_proxy, {"X-Api-Key": "bsk_wrong"}):
+            answer = client.get(path, headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unknown_caller"), path
+    assert "binsight keys add NAME --scope tasks" in client.get("/v1/tasks").json()["error"]["mend"]
+    assert send(client, task, 3, "a stranger")["status"] == 401
+    assert client.post("/v1/tasks", content=b"{").status_code == 401, "before anything is read"
+    assert not TaskRows(ledger).detail(task).counts
+    key = a_key(ledger)
+    client.app.state.known_keys.step()  # type: ignore[attr-defined]
+    assert client.get("/v1/tasks", headers=key).status_code == 200
+    for path, status in (("/v1/models", 503), ("/openapi.json", 200), ("/console/", 303)):
+        assert client.get(path).status_code == status, f"{path} asks for no key"
+
+
+def test_tasks_are_open_where_it_is_said_so(chosen: Settings, audit: Audit, ledger: Ledger) -> None:
+    said = chosen.model_copy(update={"access": "open"})
+    client = TestClient(an_app(said), raise_server_exceptions=False)
+    task = client.get("/v1/tasks").json()["tasks"][0]["id"]
+    send(client, task, 4, "ben")
+    assert [one.user for one in TaskRows(ledger).detail(task).counts] == ["anybody/ben"]
+
+
+def test_without_its_ledger_a_service_says_so_at_tasks_and_counts(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_bytes(b"this is no database, however long one looks at it" * 100)
+    client = TestClient(
+        an_app(Settings(ledger=f"sqlite:///{tmp_path}/ledger.db")), raise_server_exceptions=False
+    )
+    answer = client.get("/v1/tasks", headers={"X-Api-Key": "bsk_any"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "storage_failed")
+    assert client.get("/v1/models").json()["error"]["code"] == "not_ready", "which only waits for its bundle"
 
 
 def test_the_description_has_the_tasks_too(client: TestClient) -> None:

@@ -91,8 +91,8 @@ class Settings(BaseSettings):
     access: Literal["keys", "open"] | None = Field(
         None,
         description="Who may use the service: `keys`, whoever has a key (binsight keys add); `open`, whoever reaches it, "
-        "where something in front decides, as SageMaker does. By default open to this machine alone, and elsewhere "
-        "keys.",
+        "where something in front decides, as SageMaker does. By default open to this machine alone but for /v1/tasks, "
+        "and elsewhere keys. Behind a proxy on the same machine set `keys`.",
     )
     open_metrics: bool = Field(False, description="Let /metrics be read without a key.")
     trusted_proxies: Texts = Field(

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 @click.option(
     "--keys/--no-keys",
     default=None,
-    help="Ask every caller for a key, or let whoever reaches the service use it.  [default: no keys for this machine "
-    "alone, else keys]",
+    help="Ask every caller for a key, or let whoever reaches the service use it.  [default: for this machine alone no "
+    "keys but for /v1/tasks, else keys]",
 )
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM) to answer over https with.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's key (PEM).")
@@ -107,7 +107,8 @@ def serve(
     sign in yet, the log says how the first admin is made.
 
     At an address that others can reach, callers need a key (binsight keys add) unless --no-keys says that something in
-    front of the service decides who may ask.
+    front of the service decides who may ask. /v1/tasks, where programs read records and send counts, needs one at any
+    address; and behind a proxy on this machine all should (--keys), since everybody it lets in comes from this machine.
 
     A line for each request is logged on standard error, with --json as a JSON line.
 
@@ -137,7 +138,7 @@ def serve(
     from binsight.service.served import Served
 
     loading = None if follow else Served.begin_loading(model or default_bundle())  # while the imports below go on
-    from binsight.service.access import must_ask_for_keys
+    from binsight.service.access import must_ask_for_keys, said_access
     from binsight.service.app import make_app
     from binsight.service.logs import log_to_stderr
     from binsight.service.server import serve as serve_app
@@ -145,7 +146,8 @@ def serve(
 
     demanded = must_ask_for_keys(host, keys)
     log_to_stderr(as_json=as_json)
-    chosen = settings().model_copy(update={name: share for name, share in shares.items() if share is not None})
+    said = {"access": said_access(keys), **{name: share for name, share in shares.items() if share is not None}}
+    chosen = settings().model_copy(update=said)
     app = make_app(model, follow=follow, num_lanes=lanes, keys=demanded, chosen=chosen, loading=loading)
     if only is None:
         _add_console(app, address=f"{'https' if tls_cert else 'http'}://{host}:{port}")

@@ -15,6 +15,7 @@ from binsight.console import rest
 from binsight.errors import BinsightError
 from binsight.service.access import CONSOLE
 from binsight.settings import Settings
+from binsight.storage.api_key import TASKS
 
 if TYPE_CHECKING:
     from binsight.counting import Counter
@@ -26,6 +27,7 @@ def add_console(app: FastAPI, *, address: str) -> None:
     """Mount the console in a service's app, and join its API for programs to the service's.
 
     It is opened once the service counts, or when it is first asked for. `address` is where people reach the service.
+    Tasks say what records say and take counts: they need a key, unless the settings say that all is open (`access`).
     """
     state = app.state
 
@@ -35,7 +37,9 @@ def add_console(app: FastAPI, *, address: str) -> None:
     console = ConsoleLater(state.settings, counter=counter, address=address)
     app.mount(CONSOLE, console, name="console")
     app.add_route("/", _to_console, include_in_schema=False)
-    state.open_paths.add("/")
+    state.doors.open_paths.add("/")
+    if state.settings.access != "open":
+        state.doors.guarded[rest.TASKS_AT] = TASKS
     state.task_work = None
     app.include_router(rest.router)
     state.on_ready = console.open_or_say

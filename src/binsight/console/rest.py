@@ -1,7 +1,8 @@
 """Tasks for programs: a stock system reads what is to be counted, gives bins out, and sends its people's counts in.
 
 Part of the service's own API (`/v1/tasks`), with its keys, errors and description. What is read here says what records
-say: it is for systems, and no page for those who count.
+say: it is for systems, and no page for those who count. So it asks for a key on this machine too, where the rest of the
+API needs none.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from binsight.storage.ledger import Task
 
 router = APIRouter(prefix="/v1", tags=["Tasks"])
+TASKS_AT = "/v1/tasks"
+"""Where all of them are."""
 MOST = 500
 ERRORS: dict[int | str, dict[str, Any]] = {
     **OF_THE_SERVICE,
@@ -171,7 +174,7 @@ def _work(request: Request) -> "TaskWork":
 
 
 def _who(request: Request) -> str:
-    """Whose key it is; on a service that asks for none, whoever reaches it."""
+    """Whose key it is; on a service that is said to be open to all, whoever reaches it."""
     key = request.state.key
     return "anybody" if key is None else str(key.name)
 

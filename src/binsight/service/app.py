@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from binsight.counting.cores import available_cores
 from binsight.errors import BadInput, BinsightError
 from binsight.records import CHAMPION
 from binsight.service import drifting, inference_protocol, integrators, sagemaker
-from binsight.service.access import OPEN_PATHS, Access
+from binsight.service.access import Access, Doors, keys_at_hand, open_keys
 from binsight.service.alerts import Alert, Alerts
 from binsight.service.answering import Answering
 from binsight.service.answers import ErrorAnswer, ErrorDetail, error_for, error_headers
@@ -50,7 +51,6 @@ from binsight.settings import Settings, settings
 if TYPE_CHECKING:
     from binsight.counting.registry import Registry
     from binsight.service.capture import Capturer
-    from binsight.service.keys import KnownKeys
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def make_app(
     app.state.following = app.state.shadow = app.state.suspensions = app.state.trials = app.state.episodes = None
     app.state.ends_at = None
     app.state.on_failure = app.state.on_ready = lambda: None
-    app.state.demands_keys = chosen.access == "keys" if keys is None else keys
+    app.state.doors = Doors(demands_keys=chosen.access == "keys" if keys is None else keys)
     app.state.known_keys, app.state.rates = None, Rates()
     app.state.capturer = None
     if chosen.capture:
@@ -133,13 +133,10 @@ def _capturer(chosen: Settings, metrics: Metrics) -> "Capturer":
 
 def _surround(app: FastAPI, chosen: Settings, metrics: Metrics) -> None:
     """What every request passes; the last added is the outermost."""
-    app.state.open_paths = {*OPEN_PATHS, *(["/metrics"] if chosen.open_metrics else [])}
-    app.add_middleware(
-        Access,
-        known=(lambda: app.state.known_keys) if app.state.demands_keys else None,
-        open_paths=app.state.open_paths,
-        answer_error=_answer_error,
-    )
+    if chosen.open_metrics:
+        app.state.doors.open_paths.add("/metrics")
+    known = partial(keys_at_hand, app.state)
+    app.add_middleware(Access, doors=app.state.doors, known=known, answer_error=_answer_error)
     app.add_middleware(Around, metrics=metrics, traces=app.state.traces)
     room = Room(max(chosen.max_bytes_together, chosen.max_request_bytes))
     app.add_middleware(Bodies, most=chosen.max_request_bytes, room=room, within=chosen.body_within_s)
@@ -178,7 +175,8 @@ def _load(app: FastAPI) -> None:
     state, chosen = app.state, app.state.settings
     started = time.monotonic()
     try:
-        state.known_keys = _known_keys(chosen) if state.demands_keys else None
+        if state.doors.demands_keys:
+            open_keys(state)
         registry, served = _first_served(state)
         lanes = Lanes(
             served,
@@ -231,12 +229,6 @@ def _load(app: FastAPI) -> None:
 
 def _in_service(state: State, lanes: Lanes) -> list[Served]:
     return [one for one in (lanes.served, lanes.canary, state.shadow and state.shadow.served) if one is not None]
-
-
-def _known_keys(chosen: Settings) -> "KnownKeys":
-    from binsight.service.keys import KnownKeys
-
-    return KnownKeys.open(chosen.ledger)
 
 
 def _first_served(state: State) -> "tuple[Registry | None, Served]":
