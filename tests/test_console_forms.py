@@ -53,6 +53,24 @@ def two_counts(app: FastAPI, first: str, second: str) -> str:
 # --- Counting ---
 
 
+def test_bins_without_site_and_aisle_are_counted_at_the_bin(tmp_path: Path) -> None:
+    """As they come from records with numbers for bins, and no column for either."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    ledger = Ledger.open(url)
+    an_audit_with_photos(ledger, tmp_path, [a_line(1, site="", aisle="")])
+    a_person(ledger, "ben")
+    ben = Visitor(a_console(url))
+    aisles = ben.submit(ben.get("/walk"), "/sign-in", name="ben", password=PASSWORD)
+    assert what_it_says(aisles).endswith("no aisle 1 bin")
+    link = re.search(r'href="/console(/walk\?[^"]+)"', aisles.text)
+    assert link is not None
+    page = ben.get(link[1].replace("&amp;", "&"))
+    assert bin_of(page) == "A-0001"
+    page = ben.submit(page, COUNT, counted="3")
+    assert (where(page), states(ledger)) == (link[1].replace("&amp;", "&"), {"A-0001": "matched"})
+    ledger.close()
+
+
 @pytest.mark.parametrize("place", ["/count", AISLE])
 def test_one_counts_bin_after_bin(console_app: FastAPI, console_ledger: Ledger, place: str) -> None:
     ben, seen = Visitor(console_app), []

@@ -36,8 +36,8 @@ def count_page(request: Request, user: Counting, console: TheConsole) -> Respons
 
 @router.get("/walk")
 def walk_page(request: Request, user: Counting, console: TheConsole, site: str = "", aisle: str = "") -> Response:
-    """The aisles where bins are to be counted, or the next bin of one."""
-    if not aisle and not site:
+    """The aisles where bins are to be counted, or the next bin of one; a site or an aisle may have no name."""
+    if not {"site", "aisle"} & request.query_params.keys():
         return page(request, "aisles.html", aisles=console.leases.aisles(user.id))
     seconds = console.policy.lease_seconds
     leases = console.leases.claim(user.id, where=BIN, seconds=seconds, site=site, aisle=aisle)
