@@ -115,7 +115,7 @@ def questions(ledger: Ledger) -> dict[str, Callable[[], object]]:
         "journal: entries of a task": lambda: list(Journal(ledger).read(kind="count.made", subject=task)),
         "journal: all of a rare kind": lambda: list(Journal(ledger).read(kind="certificate.audited")),
         "journal: a page of a common kind": lambda: list(islice(Journal(ledger).read(kind="count.made"), 1000)),
-        "consignments: the last": Consignments(ledger).latest,
+        "consignments: the first page": Consignments(ledger).find,
         "certificates: acts on one": lambda: list(Certificates(ledger).acts("c" * 64)),
         "certificates: suspended?": lambda: Certificates(ledger).suspended("c" * 64),
         "certificates: of an audit": lambda: Certificates(ledger).of_audit(newest),

@@ -238,6 +238,44 @@ def test_a_judgement_after_a_release_counts_anew(ledger_url: str, opened: Opener
     assert [entry.body["decision"] for entry in kept.judgements()] == [RELEASE, HOLD]
 
 
+def test_a_release_names_the_judgement_that_was_seen(
+    tmp_path: Path, counts: Path, run: Run, places: dict[str, str]
+) -> None:
+    file = a_file(tmp_path, "C-1,T1,E,1,")
+    judged = lines_of(run(file, "--estimates", counts, "--out", tmp_path / "out", "--json"))[0]["entry_hash"]
+    assert str(judged) in run("show", "C-1").stdout
+    (again,) = lines_of(run(file, "--estimates", counts, "--out", tmp_path / "out", "--json"))
+    refused = run("release", "C-1", "--by", "Ann", "--judged", judged)
+    assert isinstance(refused.exception, ChangedMeanwhile)
+    assert f"was judged again, RELEASE by {again_by(places)}" in str(refused.exception)
+    assert run("release", "C-1", "--by", "Ann", "--judged", again["entry_hash"]).exit_code == 0
+
+
+def again_by(places: dict[str, str]) -> str:
+    """Who judged last."""
+    ledger = Ledger.open(places["BINSIGHT_LEDGER"])
+    by = Consignments(ledger).read("C-1").judged.by
+    ledger.close()
+    return by
+
+
+def test_consignments_are_listed_by_what_is_to_be_done(ledger_url: str, opened: Opener) -> None:
+    kept = Consignments(opened(ledger_url))
+    for name, decision in (("A", HOLD), ("B", RELEASE), ("C", CHECK), ("D", HOLD), ("B%", RELEASE), ("E", HOLD)):
+        kept.judge(name, {"decision": decision, "problems": ['"decision":"HOLD"']}, by="ann")
+    kept.release("A", by="ann", reason="counted", override=True)
+    kept.release("B", by="ann")
+    kept.judge("B", {"decision": RELEASE}, by="ann")
+    whole = kept.find()
+    assert [one.judged.subject for one in whole] == ["E", "D", "B", "B%", "C", "A"]
+    assert [one.released is not None for one in whole] == [False] * 5 + [True]
+    paged = [kept.find(after=before.place, most=1)[0].judged.subject for before in whole[:-1]]
+    assert paged == ["D", "B", "B%", "C", "A"]
+    assert kept.find(after=whole[-1].place) == []
+    assert [one.judged.subject for one in kept.find(beginning="B")] == ["B", "B%"]
+    assert [one.judged.subject for one in kept.find(beginning="B%")] == ["B%"]
+
+
 def test_of_two_who_release_at_once_one_does(ledger_url: str, opened: Opener) -> None:
     ledger = opened(ledger_url)
     kept, results = Consignments(ledger), list[str]()

@@ -116,12 +116,19 @@ def run(
 @click.option("--by", metavar="NAME", help="Who lets it go.  [default: the user who runs this]")
 @click.option("--reason", default="", help="Why; needed unless it was judged RELEASE.")
 @click.option("--override", is_flag=True, help="Let it go although it is on HOLD.")
+@click.option(
+    "--judged",
+    metavar="HASH",
+    help="The judgement that was looked at, as show prints it; with another since, nothing is done.",
+)
 @json_option
-def release(consignment: str, by: str | None, reason: str, override: bool, as_json: bool) -> None:
+def release(
+    consignment: str, by: str | None, reason: str, override: bool, judged: str | None, as_json: bool
+) -> None:
     """Let a consignment go: who, and why.
 
     On its last judgement: RELEASE needs nothing, CHECK a reason, HOLD a reason and --override. NAME is what is said here,
-    and proven by nothing.
+    and proven by nothing. Where others may judge it meanwhile, say with --judged which judgement you saw.
 
     The result is an entry of the journal with who and why, and the hash of the judgement that it rests on. Ends non-zero
     where that does not allow it, or where it was released already.
@@ -132,7 +139,7 @@ def release(consignment: str, by: str | None, reason: str, override: bool, as_js
 
     hooks = Hooks.from_settings()
     entry = _with_consignments().release(
-        consignment, by=who() if by is None else by, reason=reason, override=override
+        consignment, by=who() if by is None else by, reason=reason, override=override, judged=judged
     )
     if as_json:
         print_json(_shown(entry))
@@ -155,7 +162,7 @@ def show(consignment: str, as_json: bool) -> None:
     if as_json:
         print_json({"judged": _shown(judged), "released": None if released is None else _shown(released)})
         return
-    click.echo(f"{history.decision}, judged by {judged.by} at {judged.at} (entry {judged.seq})")
+    click.echo(f"{history.decision}, judged by {judged.by} at {judged.at} (entry {judged.seq}, hash {judged.hash})")
     for tote in judged.body["totes"]:
         seen = "–" if tote["seen"] is None else tote["seen"]
         click.echo(

@@ -1,7 +1,7 @@
 """Consignments in the journal: how each was judged, with its evidence, and who let it go."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ from binsight.storage.ledger.tables import journal
 
 JUDGED, RELEASED = "consignment.judged", "consignment.released"
 RELEASE, HOLD = "RELEASE", "HOLD"
+_ON_HOLD, _WAITING, _RELEASED = range(3)
+"""Groups in which consignments are listed: what somebody has to look into stands before what may go, and that before
+what went."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,12 @@ class ConsignmentHistory:
     def decision(self) -> str:
         """The last judgement: RELEASE, HOLD or CHECK."""
         return str(self.judged.body["decision"])
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where it stands in `Consignments.find`: its group, and there the entry of its judgement."""
+        group = _RELEASED if self.released else _ON_HOLD if self.decision == HOLD else _WAITING
+        return group, self.judged.seq
 
 
 class Consignments:
@@ -45,33 +54,42 @@ class Consignments:
         with self._ledger.reading() as connection:
             return _last(consignment, entries_of(connection, consignment, (JUDGED, RELEASED)))
 
-    def latest(self, *, most: int = 100) -> list[ConsignmentHistory]:
-        """The consignments that were judged last, the newest first; `most` acts are looked at."""
-        kinds = journal.c.kind.in_((JUDGED, RELEASED))
-        query = sa.select(journal).where(kinds).order_by(journal.c.seq.desc()).limit(most)
+    def find(
+        self, *, beginning: str = "", after: tuple[int, int] | None = None, most: int = 50
+    ) -> list[ConsignmentHistory]:
+        """Consignments whose ids begin so: those on HOLD, then others that wait, then released ones, of each the one
+        judged last first; `after` is the `place` of the last one before."""
         with self._ledger.reading() as connection:
-            rows = connection.execute(query).mappings().all()
-        entries = [Entry(**{**row, "body": json.loads(row["body"])}) for row in reversed(rows)]
-        ids = dict.fromkeys(entry.subject for entry in reversed(entries) if entry.kind == JUDGED)
-        return [_last(one, [entry for entry in entries if entry.subject == one]) for one in ids]
+            ranked = _ranked(connection, beginning)
+            query = sa.select(ranked.c.judged, ranked.c.released)
+            if after is not None:
+                group, seq = after
+                follows = (ranked.c.group > group) | ((ranked.c.group == group) & (ranked.c.judged < seq))
+                query = query.where(follows)
+            found = connection.execute(query.order_by(ranked.c.group, ranked.c.judged.desc()).limit(most)).all()
+            entries = _by_place(connection, [place for row in found for place in row if place is not None])
+        return [ConsignmentHistory(judged=entries[row.judged], released=entries.get(row.released)) for row in found]
 
     def judgements(self) -> Iterator[Entry]:
         """All judgements of all consignments, in the order in which they were made."""
         return Journal(self._ledger).read(kind=JUDGED)
 
-    def release(self, consignment: str, *, by: str, reason: str = "", override: bool = False) -> Entry:
-        """Keep that a person lets the consignment go, on its last judgement.
+    def release(
+        self, consignment: str, *, by: str, reason: str = "", override: bool = False, judged: str | None = None
+    ) -> Entry:
+        """Keep that a person lets the consignment go, on its last judgement; `judged` is the hash of the one that the
+        person saw.
 
         One that was judged RELEASE needs no reason, CHECK one, and HOLD one and `override`. Raises `BadInput` without
         the reason or the person's name, `GateFailed` for one on HOLD without `override`, `ChangedMeanwhile` for one that
-        was released already, and `MissingObject` for one that was never judged.
+        was released already, or judged again since the person saw it, and `MissingObject` for one that was never judged.
         """
         if not by.strip():
             raise BadInput("a release needs the name of who releases; give --by NAME")
         with self._ledger.writing() as connection:
             hold_end(connection)  # of two who release at once, the second finds it done
             last = _last(consignment, entries_of(connection, consignment, (JUDGED, RELEASED)))
-            _check(consignment, last, reason.strip(), override)
+            _check(consignment, last, reason.strip(), override, judged)
             body = {
                 "judged": last.judged.seq,
                 "judged_hash": last.judged.hash,
@@ -82,6 +100,34 @@ class Consignments:
             return append(connection, kind=RELEASED, subject=consignment, body=body, by=by.strip())
 
 
+def _ranked(connection: sa.Connection, beginning: str) -> sa.Subquery:
+    """The last judgement of each consignment, its release since, and its group."""
+    acts, its = journal.c, journal.alias()
+    last = (
+        sa.select(
+            sa.func.max(sa.case((acts.kind == JUDGED, acts.seq))).label("judged"),
+            sa.func.max(sa.case((acts.kind == RELEASED, acts.seq))).label("released"),
+        )
+        .where(acts.kind.in_((JUDGED, RELEASED)) & acts.subject.startswith(beginning, autoescape=True))
+        .group_by(acts.subject)
+        .subquery()
+    )
+    since = sa.case((last.c.released > last.c.judged, last.c.released))
+    # What SQLite reads JSON out of is text; PostgreSQL has a type for it.
+    is_text = connection.dialect.name == "sqlite"
+    body = sa.type_coerce(its.c.body, sa.JSON) if is_text else sa.cast(its.c.body, sa.JSON)
+    on_hold = body["decision"].as_string() == HOLD
+    group = sa.case((since.is_not(None), _RELEASED), (on_hold, _ON_HOLD), else_=_WAITING)
+    columns = (last.c.judged, since.label("released"), group.label("group"))
+    return sa.select(*columns).join(its, its.c.seq == last.c.judged).subquery()
+
+
+def _by_place(connection: sa.Connection, places: Sequence[int]) -> dict[int, Entry]:
+    """Entries by their places in the journal."""
+    rows = connection.execute(sa.select(journal).where(journal.c.seq.in_(places))).mappings()
+    return {row["seq"]: Entry(**{**row, "body": json.loads(row["body"])}) for row in rows}
+
+
 def _last(consignment: str, entries: list[Entry]) -> ConsignmentHistory:
     judged = next((entry for entry in reversed(entries) if entry.kind == JUDGED), None)
     if judged is None:
@@ -90,12 +136,17 @@ def _last(consignment: str, entries: list[Entry]) -> ConsignmentHistory:
     return ConsignmentHistory(judged=judged, released=released)
 
 
-def _check(consignment: str, last: ConsignmentHistory, reason: str, override: bool) -> None:
+def _check(consignment: str, last: ConsignmentHistory, reason: str, override: bool, judged: str | None) -> None:
     """Raise where the person may not let it go so."""
     if last.released is not None:
         raise ChangedMeanwhile(
             f"consignment {consignment} was released already, by {last.released.by} at {last.released.at} (entry "
             f"{last.released.seq}); judge it again if it has changed"
+        )
+    if judged not in (None, last.judged.hash):
+        raise ChangedMeanwhile(
+            f"consignment {consignment} was judged again, {last.decision} by {last.judged.by} at {last.judged.at} (entry "
+            f"{last.judged.seq}), after what was looked at; look at it again before it is released"
         )
     if last.decision == HOLD and not override:
         raise GateFailed(
