@@ -6,6 +6,7 @@ import pytest
 from tests.ledger_support import Opener
 from tests.tasks_support import a_line, an_audit, task_of_line
 
+from binsight.errors import MissingObject
 from binsight.storage.ledger import AisleRow, Audit, Audits, FoundBy, Ledger, TaskRows
 from binsight.storage.ledger.search import BY_BIN, BY_VALUE, Asked, Search
 
@@ -62,6 +63,8 @@ def test_lines_are_found_by_value_bin_place_and_exception(ledger: Ledger, audit:
     assert places(ledger, Asked(audit=audit.id, exception="wrong_bin")) == [5]
     assert places(ledger, Asked(audit=audit.id, site="DC1", aisle="B")) == [5]
     assert places(ledger, Asked(audit=audit.id, site="DC2")) == []
+    assert places(ledger, Asked(audit=audit.id, aisle="A", by=BY_BIN)) == [1, 2, 3, 4], "at whatever site"
+    assert places(ledger, Asked(audit=audit.id, site="", aisle="A")) == []
 
 
 def test_a_bins_beginning_is_no_pattern(ledger: Ledger, audit: Audit) -> None:
@@ -70,9 +73,12 @@ def test_a_bins_beginning_is_no_pattern(ledger: Ledger, audit: Audit) -> None:
 
 
 def test_ended_audits_come_with_their_tally_and_aisles(ledger: Ledger, audit: Audit) -> None:
-    Audits(ledger).begin(model="cut:off", certificate_sha256=None, terms={}, by="ann")
+    cut_off = Audits(ledger).begin(model="cut:off", certificate_sha256=None, terms={}, by="ann")
+    with pytest.raises(MissingObject, match="there is no audit"):
+        Search(ledger).ended_audit(cut_off.id)
     (ended,) = Search(ledger).ended()
     assert (ended.audit, ended.tally) == (audit, {"num_records": 5})
+    assert Search(ledger).ended_audit(audit.id) == ended
     (aisle,) = Search(ledger).aisles(audit.id)
     assert (aisle.aisle, aisle.num_suspect) == ("A", 3)
 

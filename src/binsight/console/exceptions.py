@@ -33,19 +33,22 @@ SORTS = {BY_UNITS: "expected error", BY_VALUE: "its value", BY_BIN: "bin"}
 
 @router.get("/exceptions")
 def exceptions_page(request: Request, _user: Deciding, console: TheConsole) -> Response:
-    """Lines of an audit, the newest by default: suspects, those with the largest expected error first."""
+    """Lines of an audit, the newest by default: suspects, those with the largest expected error first.
+
+    Raises `MissingObject` for an audit that is none.
+    """
     given = request.query_params
     ended = console.search.ended()
     if not ended:
         return page(request, "no_audit.html")
-    chosen = next((one for one in ended if one.audit.id == given.get("audit")), ended[0])
+    chosen = console.search.ended_audit(given["audit"]) if given.get("audit") else ended[0]
     kind = given.get("kind", SUSPECT) if given.get("kind") in KINDS else SUSPECT
     asked = Asked(
         audit=chosen.audit.id,
         verdict=None if kind in (WRONG_BIN, BAD_PHOTO) else kind,
         exception=kind if kind in (WRONG_BIN, BAD_PHOTO) else None,
-        site=given.get("site") or None,
-        aisle=given.get("aisle") or None,
+        site=_name(given, "site"),
+        aisle=_name(given, "aisle"),
         bins=given.get("bins", "").strip(),
         by=given.get("by", BY_UNITS) if given.get("by") in SORTS else BY_UNITS,
     )
@@ -56,7 +59,7 @@ def exceptions_page(request: Request, _user: Deciding, console: TheConsole) -> R
         request,
         "rows.html" if request.headers.get("hx-request") else "exceptions.html",
         found=[(one, shown_estimate(one.line)) for one in found[:PAGE]],
-        ended=ended,
+        ended=ended if chosen in ended else [*ended, chosen],
         chosen=chosen,
         kind=kind,
         kinds=KINDS,
@@ -86,6 +89,12 @@ def give_out(request: Request, form: Submitted, user: Deciding, console: TheCons
     )
     back = form.get("back", "")
     return to(request, f"/exceptions?{back}" if back.isprintable() else "/exceptions", note=note)
+
+
+def _name(given: Mapping[str, str], what: str) -> str | None:
+    """The site or aisle that is asked for: any where the form's field is empty, but the one without a name for a link of
+    the map."""
+    return given.get(what) or ("" if what in given and "exactly" in given else None)
 
 
 def _numbers(tally: Mapping[str, Any]) -> dict[str, int]:

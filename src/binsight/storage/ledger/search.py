@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from binsight.errors import MissingObject
 from binsight.storage.ledger.audits import ENDED, AisleRow, Audit, AuditLineRow
 from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.tables import audit_aisles, audit_lines, audits, journal, tasks
@@ -57,14 +58,17 @@ class Search:
 
     def ended(self, *, most: int = 20) -> list[EndedAudit]:
         """The audits that came to an end last, the newest first."""
-        query = (
-            sa.select(audits, journal.c.at, journal.c.body)
-            .join(journal, (journal.c.kind == ENDED) & (journal.c.subject == audits.c.id))
-            .order_by(audits.c.begun_at.desc())
-            .limit(most)
-        )
+        query = _ended_audits().order_by(audits.c.begun_at.desc()).limit(most)
         with self._ledger.reading() as connection:
             return [_ended(row) for row in connection.execute(query)]
+
+    def ended_audit(self, audit: str) -> EndedAudit:
+        """One audit that came to its end. Raises `MissingObject`."""
+        with self._ledger.reading() as connection:
+            row = connection.execute(_ended_audits().where(audits.c.id == audit)).first()
+        if row is None:
+            raise MissingObject(f"there is no audit {audit[:40]!r} that came to its end; choose one of the list")
+        return _ended(row)
 
     def aisles(self, audit: str) -> list[AisleRow]:
         """The aisles of an audit, by site and name."""
@@ -105,10 +109,13 @@ def lines_query(asked: Asked, *, after: tuple[float | str, int] | None, most: in
     query = _with_tasks().where(lines.audit == asked.audit)
     for column, value in ((lines.verdict, asked.verdict), (lines.exception, asked.exception)):
         query = query if value is None else query.where(column == value)
-    if asked.aisle is not None:
-        query = query.where((lines.site == (asked.site or "")) & (lines.aisle == asked.aisle))
-    elif asked.site:
+    if asked.site is not None:
         query = query.where(lines.site == asked.site)
+    elif asked.aisle is not None:  # by the sites that have such an aisle, since the index begins with them
+        named = (audit_aisles.c.audit == asked.audit) & (audit_aisles.c.aisle == asked.aisle)
+        query = query.where(lines.site.in_(sa.select(audit_aisles.c.site).where(named)))
+    if asked.aisle is not None:
+        query = query.where(lines.aisle == asked.aisle)
     if asked.bins:  # a range and no LIKE, which no index serves in every collation
         query = query.where((lines.bin_id >= asked.bins) & (lines.bin_id < asked.bins + "\U0010ffff"))
     if asked.by == BY_BIN or asked.bins:
@@ -121,6 +128,11 @@ def lines_query(asked: Asked, *, after: tuple[float | str, int] | None, most: in
     if after is not None:
         query = query.where(sa.tuple_(key, lines.place) < sa.tuple_(*map(sa.literal, after)))
     return query.order_by(key.desc(), lines.place.desc()).limit(most)
+
+
+def _ended_audits() -> "sa.Select[Any]":
+    ended = (journal.c.kind == ENDED) & (journal.c.subject == audits.c.id)
+    return sa.select(audits, journal.c.at, journal.c.body).join(journal, ended)
 
 
 def _with_tasks() -> "sa.Select[Any]":
