@@ -103,10 +103,12 @@ def forms_of(page: httpx.Response) -> list[Form]:
 
 
 class Visitor:
-    """A browser without scripts: cookies, links and forms."""
+    """A browser without scripts: cookies, links and forms; `address` is what the service sees of it."""
 
-    def __init__(self, app: FastAPI) -> None:
-        self.client = TestClient(app, raise_server_exceptions=False, follow_redirects=True)
+    def __init__(self, app: FastAPI, address: str = "testclient", **headers: str) -> None:
+        self.client = TestClient(
+            app, raise_server_exceptions=False, follow_redirects=True, client=(address, 50000), headers=headers
+        )
 
     def get(self, path: str) -> httpx.Response:
         """A page of the console."""

@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,39 @@ def test_who_guesses_waits(console_app: FastAPI) -> None:
     assert "Too many attempts failed." in what_it_says(page)
     assert 0 < int(page.headers["retry-after"]) <= 301
     assert SESSION not in visitor.client.cookies
+
+
+BEHIND = {"X-Forwarded-For": "203.0.113.9"}
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "trusted", "waits"),
+    [
+        ("127.0.0.1", BEHIND, (), False),
+        ("::1", BEHIND, ("127.0.0.1",), False),
+        ("10.0.0.5", BEHIND, (), False),
+        ("127.0.0.1", {}, (), True),
+        ("10.0.0.5", BEHIND, ("127.0.0.1",), True),
+        ("8.8.8.8", BEHIND, (), True),
+    ],
+)
+def test_nobody_waits_for_who_guesses_behind_the_same_proxy(
+    console_url: str,
+    caplog: pytest.LogCaptureFixture,
+    address: str,
+    headers: dict[str, str],
+    trusted: tuple[str, ...],
+    waits: bool,
+) -> None:
+    """A proxy's address is everybody's, where it is not believed for whom it asks; others' are their own."""
+    app = a_console(console_url, trusted_proxies=trusted)
+    for number in range(10):
+        assert Visitor(app, address, **headers).sign_in(f"nobody {number}", "a wrong one").status_code == 401
+    assert Visitor(app, address, **headers).sign_in("ann").status_code == (429 if waits else 200)
+    assert caplog.text.count("name it in BINSIGHT_TRUSTED_PROXIES") == (not waits), "and it is said once"
+    for _ in range(10):
+        Visitor(app, address, **headers).sign_in("cat", "a wrong one")
+    assert Visitor(app, "9.9.9.9").sign_in("cat").status_code == 429 or waits, "names wait all the same"
 
 
 def test_attempts_are_forgotten_in_time_and_those_of_others_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +158,22 @@ def test_sessions_end_by_themselves(console_url: str) -> None:
     assert where(ben.get("/count")).startswith("/sign-in")
 
 
+def test_a_page_that_nobody_is_at_keeps_nobody_signed_in(console_app: FastAPI, console_ledger: Ledger) -> None:
+    ben = signed_in(console_app, "ben")
+    page = ben.get("/count")
+    signs = {"csrf": forms_of(page)[0].fields["csrf"], "token": re.findall(r"/photo/([0-9a-f-]{36})", page.text)}
+    late = (datetime.now(UTC) - timedelta(minutes=55)).isoformat(timespec="microseconds")
+    with console_ledger.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE sessions SET used_at = '{late}'")
+    for path in ("/alive", "/leave"):
+        assert ben.client.post(CONSOLE + path, data=signs).json() == {"num_tasks": 2}
+        with console_ledger.reading() as connection:
+            assert connection.exec_driver_sql("SELECT used_at FROM sessions").scalar() == late, path
+    ben.get("/walk")
+    with console_ledger.reading() as connection:
+        assert connection.exec_driver_sql("SELECT used_at FROM sessions").scalar() != late
+
+
 def test_a_cookie_is_for_this_console_alone_and_scripts_cannot_read_it(standing: FastAPI) -> None:
     page = Visitor(standing).sign_in("ben")
     (cookie,) = [line for line in page.history[0].headers.get_list("set-cookie") if line.startswith(SESSION)]
@@ -163,6 +213,22 @@ def test_a_password_that_will_not_do_is_refused(
 
 
 # --- The first admin ---
+
+
+def test_a_count_of_another_system_does_not_shut_the_first_admin_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"sqlite:///{tmp_path}/new.db"
+    ledger = Ledger.open(url)
+    People(ledger).known("wms/ben", role="counter")
+    ledger.close()
+    visitor = Visitor(a_console(url))
+    with caplog.at_level(logging.WARNING):
+        visitor.get("/setup")
+    link = re.search(r"make the first admin at http://testserver/console(/setup\?token=\S+)", caplog.text)
+    assert link is not None
+    given = {"name": "eve", "password": PASSWORD, "again": PASSWORD}
+    assert where(visitor.submit(visitor.get(link[1]), "/setup", **given)) == "/settings"
 
 
 def test_the_first_admin_is_made_once_with_the_link_of_the_log(

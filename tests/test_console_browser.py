@@ -220,6 +220,19 @@ def test_the_next_photo_is_fetched_ahead_and_once(site: Site, who: str) -> None:
         assert sent == 0, "it came from the browser's own cache"
 
 
+def test_a_page_that_nobody_is_at_gives_no_signs_of_life(station: Page) -> None:
+    signs = list[str]()
+    station.clock.install()
+    station.on("request", lambda request: request.url.endswith("/alive") and signs.append(request.url))
+    station.reload()
+    for minutes, more in ((9, True), (2, True), (60, False)):
+        before = len(signs)
+        station.clock.run_for(60_000 * minutes)
+        assert (len(signs) > before) == more, minutes
+    station.mouse.move(300, 300)
+    until_so(station, lambda: len(signs) > before)
+
+
 def test_who_leaves_gives_his_bins_back_and_who_loads_the_page_anew_keeps_them(site: Site, who: str) -> None:
     def leased() -> set[str]:
         return {bin_id for bin_id in bins if is_leased(site, bin_id)}

@@ -1,9 +1,12 @@
 """Users, sessions and policies: one contract for SQLite and PostgreSQL."""
 
 import json
-from datetime import timedelta
+import threading
+import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner, Result
 from tests.ledger_support import Opener
 from tests.tasks_support import a_user
@@ -13,7 +16,10 @@ from binsight.cli import cli
 from binsight.console.passwords import is_right
 from binsight.decision.recounts import Policy
 from binsight.errors import BadInput, ChangedMeanwhile, MissingObject
+from binsight.storage.api_key import stamp
 from binsight.storage.ledger import Journal, Ledger, People, Policies, Sessions
+from binsight.storage.ledger.journal import hold_end
+from binsight.storage.ledger.tables import sessions as session_rows
 
 
 @pytest.fixture
@@ -27,20 +33,20 @@ def sessions(ledger: Ledger, idle: float = 60, longest: float = 3600) -> Session
 
 def test_users_are_added_and_found_by_name(ledger: Ledger) -> None:
     people = People(ledger)
-    assert people.is_empty()
+    assert not people.has_admin()
     ann = people.add("ann", role="admin", password_hash="a hash", by="ann")
     assert people.with_hash("ann") == (ann, "a hash")
     assert people.with_hash("bob") is None
     assert people.all() == [ann]
-    assert not people.is_empty()
+    assert people.has_admin()
 
 
 def test_a_name_is_one_persons(ledger: Ledger) -> None:
     a_user(ledger, "ann", "admin")
     with pytest.raises(ChangedMeanwhile, match="there is a user 'ann' already"):
         a_user(ledger, "ann")
-    with pytest.raises(ChangedMeanwhile, match="there are users already"):
-        People(ledger).add("eve", role="admin", password_hash="", by="eve", only_first=True)
+    with pytest.raises(ChangedMeanwhile, match="there is an admin already"):
+        People(ledger).add("eve", role="admin", password_hash="", by="eve", first_admin=True)
 
 
 @pytest.mark.parametrize("name", ["", " ann", "a" * 101, "a\nb"])
@@ -70,6 +76,50 @@ def test_there_is_always_an_admin(ledger: Ledger) -> None:
         people.disable("eve", by="bob")
 
 
+def test_who_counts_does_not_stand_in_the_way_of_the_first_admin(ledger: Ledger) -> None:
+    people = People(ledger)
+    people.known("wms/ben", role="counter")
+    assert not people.has_admin()
+    people.add("ann", role="admin", password_hash="", by="ann", first_admin=True)
+    assert people.has_admin()
+
+
+def test_a_ledger_without_an_admin_takes_every_change_that_takes_none_away(ledger: Ledger) -> None:
+    people = People(ledger)
+    a_user(ledger, "ben")
+    people.set_password("ben", "another hash", by="root")
+    people.set_role("ben", "approver", by="root")
+    people.disable("ben", by="root")
+    people.enable("ben", by="root")
+    found = people.with_hash("ben")
+    assert found is not None
+    assert (found[0].role, found[1]) == ("approver", "another hash")
+
+
+def test_two_admins_who_take_each_others_role_leave_one(ledger: Ledger) -> None:
+    people, results = People(ledger), list[str]()
+    for name in ("ann", "bob"):
+        a_user(ledger, name, "admin")
+
+    def demote(name: str, by: str) -> None:
+        try:
+            people.set_role(name, "counter", by=by)
+            results.append("done")
+        except BadInput:
+            results.append("refused")
+
+    threads = [threading.Thread(target=demote, args=pair) for pair in (("ann", "bob"), ("bob", "ann"))]
+    with ledger.writing() as connection:
+        hold_end(connection)  # so that both are under way before the first can write
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == ["done", "refused"]
+    assert sum(user.role == "admin" for user in people.all()) == 1
+
+
 def test_no_password_stands_in_the_journal(ledger: Ledger) -> None:
     People(ledger).add("ann", role="admin", password_hash="a hash", by="ann")
     People(ledger).set_password("ann", "another hash", by="ann")
@@ -91,6 +141,19 @@ def test_a_session_ends_by_itself(ledger: Ledger) -> None:
     ann = a_user(ledger, "ann", "admin")
     assert sessions(ledger, idle=0).user_of(sessions(ledger).begin(ann)) is None
     assert sessions(ledger).user_of(sessions(ledger, longest=0).begin(ann)) is None
+
+
+def test_what_a_page_sends_by_itself_keeps_nobody_signed_in(ledger: Ledger) -> None:
+    kept = sessions(ledger, idle=3600)
+    token = kept.begin(a_user(ledger, "ann", "admin"))
+    late = stamp(datetime.now(UTC) - timedelta(minutes=55))
+    for is_use in (False, True):
+        with ledger.writing() as connection:
+            connection.execute(sa.update(session_rows).values(used_at=late))
+        assert kept.user_of(token, is_use=is_use) is not None
+        with ledger.reading() as connection:
+            used_at = connection.execute(sa.select(session_rows.c.used_at)).scalar()
+        assert (used_at != late) == is_use
 
 
 @pytest.mark.parametrize("change", ["set_password", "disable"])

@@ -154,9 +154,7 @@ def test_tasks_are_open_where_it_is_said_so(chosen: Settings, audit: Audit, ledg
 
 def test_without_its_ledger_a_service_says_so_at_tasks_and_counts(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_bytes(b"this is no database, however long one looks at it" * 100)
-    client = TestClient(
-        an_app(Settings(ledger=f"sqlite:///{tmp_path}/ledger.db")), raise_server_exceptions=False
-    )
+    client = TestClient(an_app(Settings(ledger=f"sqlite:///{tmp_path}/ledger.db")), raise_server_exceptions=False)
     answer = client.get("/v1/tasks", headers={"X-Api-Key": "bsk_any"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "storage_failed")
     assert client.get("/v1/models").json()["error"]["code"] == "not_ready", "which only waits for its bundle"

@@ -103,8 +103,8 @@ def serve(
     describes every endpoint. /ping answers 200 once the model is loaded and warm. Where the queue is full, the answer is
     503 and says when to try again. SIGTERM and Ctrl-C let requests under way be finished.
 
-    /console is where people count blind, decide and see what became of audits; unless --only counting. Where nobody can
-    sign in yet, the log says how the first admin is made.
+    /console is where people count blind, decide and see what became of audits; unless --only counting. Where there is no
+    admin yet, the log says how the first one is made.
 
     At an address that others can reach, callers need a key (binsight keys add) unless --no-keys says that something in
     front of the service decides who may ask. /v1/tasks, where programs read records and send counts, needs one at any

@@ -31,8 +31,12 @@ Form = Mapping[str, str]
 
 def visitor(request: Request, console: Annotated[Console, Depends(console_of)]) -> User | None:
     """Who is signed in, if anybody."""
+    return _visitor(request, console, is_use=True)
+
+
+def _visitor(request: Request, console: Console, *, is_use: bool) -> User | None:
     token = request.cookies.get(SESSION)
-    user = console.sessions.user_of(token) if token else None
+    user = console.sessions.user_of(token, is_use=is_use) if token else None
     request.state.user = user
     return user
 
@@ -51,6 +55,11 @@ def counter(user: Annotated[User, Depends(signed_in)]) -> User:
             f"counting is for those who see no records, but you are an {user.role}; sign in as a counter"
         )
     return user
+
+
+def counters_page(request: Request, console: Annotated[Console, Depends(console_of)]) -> User:
+    """Whose page of counting sends this by itself: it keeps nobody signed in. Raises as `signed_in` and `counter`."""
+    return counter(signed_in(_visitor(request, console, is_use=False)))
 
 
 def decider(user: Annotated[User, Depends(signed_in)]) -> User:
@@ -132,6 +141,7 @@ def drop_cookie(request: Request, response: Response, name: str) -> None:
 
 
 Counting = Annotated[User, Depends(counter)]
+CountersPage = Annotated[User, Depends(counters_page)]
 Deciding = Annotated[User, Depends(decider)]
 Administering = Annotated[User, Depends(admin)]
 SignedIn = Annotated[User, Depends(signed_in)]

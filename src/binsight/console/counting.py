@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from binsight.console.access import Counting, Form, Submitted, whole_number
+from binsight.console.access import CountersPage, Counting, Form, Submitted, whole_number
 from binsight.console.evidence import shown_estimate
 from binsight.console.pages import page, to
 from binsight.console.state import Console, TheConsole
@@ -115,14 +115,14 @@ def outcome(request: Request, form: Submitted, user: Counting, console: TheConso
 
 
 @router.post("/alive")
-def alive(request: Request, _form: Submitted, user: Counting, console: TheConsole) -> Response:
+def alive(request: Request, _form: Submitted, user: CountersPage, console: TheConsole) -> Response:
     """A sign of life from a page: its tasks stay this person's."""
     seconds = console.policy.lease_seconds
     return _as_json({"num_tasks": console.leases.renew(user.id, _tokens(request), seconds=seconds)})
 
 
 @router.post("/leave")
-def leave(request: Request, _form: Submitted, user: Counting, console: TheConsole) -> Response:
+def leave(request: Request, _form: Submitted, user: CountersPage, console: TheConsole) -> Response:
     """A page was closed: others may have its tasks at once."""
     return _as_json({"num_tasks": console.leases.release(user.id, _tokens(request))})
 

@@ -62,7 +62,7 @@ class ConsoleLater:
         await app(scope, receive, send)
 
     def open(self) -> ASGIApp:
-        """Import and open the console; where nobody can sign in yet, the log says how the first admin is made.
+        """Import and open the console; where it has no admin yet, the log says how the first one is made.
 
         Raises as `Ledger.open` does, and `MissingExtra` without the console's libraries.
         """
@@ -83,9 +83,9 @@ class ConsoleLater:
 
         console = open_console(self._chosen, counter=self._counter)
         console.keep_settling()
-        if console.people.is_empty():
+        if not console.people.has_admin():
             link = f"{self._address}{CONSOLE}/setup?token={console.setup_token}"
-            log.warning("nobody can sign in to the console yet: make the first admin at %s", link)
+            log.warning("nobody can set up the console yet: make the first admin at %s", link)
         return make_console(console)
 
 

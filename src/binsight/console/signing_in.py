@@ -11,6 +11,7 @@ from binsight.console.pages import page, to
 from binsight.console.passwords import hashed, is_right
 from binsight.console.state import Console, TheConsole
 from binsight.errors import BadInput, NotAllowed
+from binsight.service.addresses import is_loopback, is_public
 from binsight.storage.ledger import ADMIN, COUNTER, User
 
 router = APIRouter()
@@ -28,8 +29,7 @@ def sign_in_page(request: Request, user: Visitor) -> Response:
 def sign_in(request: Request, form: Submitted, console: TheConsole) -> Response:
     """Begin a session. Raises `TooMany` for who tries too often."""
     name, wanted = form.get("name", "").strip(), _local(form.get("to", ""))
-    address = request.client.host if request.client else ""
-    keys = (f"name {name.casefold()[:100]}", f"address {address}")
+    keys = (f"name {name.casefold()[:100]}", *_address(request, console))
     console.attempts.check(*keys)
     found = console.people.with_hash(name)
     if not is_right(form.get("password", ""), found[1] if found else None) or found is None:
@@ -66,7 +66,7 @@ def setup(request: Request, form: Submitted, console: TheConsole) -> Response:
     if form.get("password", "") != form.get("again", ""):
         raise BadInput("the two passwords differ; type the same twice")
     password_hash = hashed(form.get("password", ""), name=name)
-    user = console.people.add(name, role=ADMIN, password_hash=password_hash, by=name, only_first=True)
+    user = console.people.add(name, role=ADMIN, password_hash=password_hash, by=name, first_admin=True)
     return _signed_in(request, console, user, "/settings")
 
 
@@ -104,8 +104,23 @@ def _signed_in(request: Request, console: Console, user: User, wanted: str, note
     return response
 
 
+def _address(request: Request, console: Console) -> list[str]:
+    """The address that waits after wrong passwords: none where that is a proxy's, behind which everybody would wait.
+
+    It is one where it says that it forwards, and nobody has named it as trusted, so that it is not believed for whom. A
+    public address that says so may be anybody who wants to guess on.
+    """
+    address = request.client.host if request.client else ""
+    forwards = not {"x-forwarded-for", "forwarded", "x-real-ip"}.isdisjoint(request.headers.keys())
+    is_named = bool(console.settings.trusted_proxies) and not is_loopback(address)
+    if not forwards or is_named or is_public(address):
+        return [f"address {address}"]
+    console.warn_of_proxy(address)
+    return []
+
+
 def _check_setup(console: Console, token: str) -> None:
-    if not console.people.is_empty() or not hmac.compare_digest(token.encode(), console.setup_token.encode()):
+    if console.people.has_admin() or not hmac.compare_digest(token.encode(), console.setup_token.encode()):
         raise NotAllowed(
             "the first admin is made with the link that the service wrote into its log when it began; use it, or ask an "
             "admin for an account"

@@ -37,6 +37,7 @@ class Console:
     counter: Callable[[], Counter | None]
     receivers: Receivers
     attempts: Attempts = field(default_factory=Attempts)
+    proxies_told_of: set[str] = field(default_factory=set)
     setup_token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
     @property
@@ -79,6 +80,17 @@ class Console:
     @property
     def photos(self) -> Photos:
         return Photos(self.ledger)
+
+    def warn_of_proxy(self, address: str) -> None:
+        """Say once of an address that it forwards and is not believed."""
+        if address in self.proxies_told_of:
+            return
+        self.proxies_told_of.add(address)
+        log.warning(
+            "the proxy at %s is not trusted, so that the console cannot tell its visitors apart, nor that they come over "
+            "https; name it in BINSIGHT_TRUSTED_PROXIES",
+            address,
+        )
 
     def keep_settling(self) -> None:
         """Take in, now and from now on, what tasks came to. What fails is in the log, and tried again."""

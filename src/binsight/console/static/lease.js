@@ -3,13 +3,27 @@
 const root = document.body.dataset.root;
 const csrf = document.querySelector("meta[name=csrf]").content;
 
-/** Keep the tasks of this page, by their tokens, while it is open, and give them back when it is left for good. */
+/** So long after the last touch, key or look, nobody is taken to be at a page: a full bin takes minutes to count. */
+const GONE_MS = 10 * 60 * 1000;
+
+/** Keep the tasks of this page, by their tokens, while somebody is at it, and give them back when it is left for good. */
 export function keepAlive({ lease, tokens }) {
   const body = new URLSearchParams([["csrf", csrf], ...tokens.split(" ").map((token) => ["token", token])]);
   const alive = () => fetch(root + "/alive", { method: "POST", body }).catch(() => {});
+  let seen = Date.now();
+  const isGone = () => Date.now() - seen > GONE_MS;
+  const look = () => {
+    const wasGone = isGone();
+    seen = Date.now();
+    if (wasGone) alive();  // they are still this person's where nobody else was given them
+  };
+  for (const sign of ["pointerdown", "pointermove", "keydown", "wheel", "touchstart"]) {
+    addEventListener(sign, look, { capture: true, passive: true });
+  }
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
   alive();  // a page that was loaded anew: its predecessor says that it leaves only after this one has come
   setTimeout(alive, 2000);  // and that may be on its way still
-  setInterval(alive, (1000 * Number(lease)) / 3);
+  setInterval(() => { if (!isGone()) alive(); }, (1000 * Number(lease)) / 3);
   let goesOn = false;
   document.addEventListener("submit", () => { goesOn = true; });
   document.addEventListener("click", (event) => { if (event.target.closest("a")) goesOn = false; });

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from binsight.errors import BadInput, ChangedMeanwhile, MissingObject
 from binsight.storage.api_key import hash_of, stamp
 from binsight.storage.ledger.database import Ledger, inserted
-from binsight.storage.ledger.journal import append
+from binsight.storage.ledger.journal import append, hold_end
 from binsight.storage.ledger.tables import sessions, users
 
 COUNTER, APPROVER, ADMIN = "counter", "approver", "admin"
@@ -19,6 +19,7 @@ ROLES = (COUNTER, APPROVER, ADMIN)
 MOST_NAME = 100
 _TOUCH_S = 60
 """A session's last use is kept to the minute, so that reading a page seldom writes."""
+_IS_ADMIN = (users.c.role == ADMIN) & users.c.disabled_at.is_(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +40,9 @@ class People:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def add(self, name: str, *, role: str, password_hash: str, by: str, only_first: bool = False) -> User:
+    def add(self, name: str, *, role: str, password_hash: str, by: str, first_admin: bool = False) -> User:
         """A new user. Raises `BadInput` for a name or a role that cannot be, `ChangedMeanwhile` for a name that is taken,
-        or, with `only_first`, where there is anybody already."""
+        or, with `first_admin`, where there is an admin already."""
         _check(name, role)
         user = User(
             id=secrets.token_hex(6),
@@ -53,8 +54,9 @@ class People:
         )
         row = {column: getattr(user, column) for column in User.__slots__} | {"password_hash": password_hash}
         with self._ledger.writing() as connection:
-            if only_first and connection.execute(sa.select(users.c.id).limit(1)).first() is not None:
-                raise ChangedMeanwhile("there are users already; ask an admin for an account")
+            hold_end(connection)  # of two first admins at once, the second finds one there
+            if first_admin and _has_admin(connection):
+                raise ChangedMeanwhile("there is an admin already; ask for an account")
             if not inserted(connection, sa.insert(users).values(row)):
                 raise ChangedMeanwhile(f"there is a user {name!r} already; choose another name")
             append(connection, kind="user.added", subject=name, body={"role": role}, by=by)
@@ -80,10 +82,10 @@ class People:
         with self._ledger.reading() as connection:
             return [_user(row) for row in connection.execute(sa.select(users).order_by(users.c.name))]
 
-    def is_empty(self) -> bool:
-        """Whether nobody was ever added."""
+    def has_admin(self) -> bool:
+        """Whether anybody can set up. People of other systems, who count without ever signing in, cannot."""
         with self._ledger.reading() as connection:
-            return connection.execute(sa.select(users.c.id).limit(1)).first() is None
+            return _has_admin(connection)
 
     def with_hash(self, name: str) -> tuple[User, str] | None:
         """A user by name and his password's hash; None for nobody, and for one who is disabled."""
@@ -111,11 +113,12 @@ class People:
 
     def _change(self, name: str, values: dict[str, Any], *, kind: str, by: str) -> None:
         with self._ledger.writing() as connection:
+            hold_end(connection)  # of two admins who lock each other out at once, the second finds himself the last
+            had_admin = _has_admin(connection)
             changed = connection.execute(sa.update(users).where(users.c.name == name).values(values))
             if changed.rowcount != 1:
                 raise MissingObject(f"there is no user {name[:40]!r}; see the list of users")
-            is_admin = (users.c.role == ADMIN) & users.c.disabled_at.is_(None)
-            if connection.execute(sa.select(users.c.id).where(is_admin).limit(1)).first() is None:
+            if had_admin and not _has_admin(connection):
                 raise BadInput("there would be no admin left; make somebody else an admin first")
             if kind in ("user.password", "user.disabled"):
                 theirs = sa.select(users.c.id).where(users.c.name == name)
@@ -145,8 +148,9 @@ class Sessions:
             connection.execute(sa.insert(sessions).values(row))
         return token
 
-    def user_of(self, token: str) -> User | None:
-        """Who sends this token; None where nobody does, or not any more."""
+    def user_of(self, token: str, *, is_use: bool = True) -> User | None:
+        """Who sends this token; None where nobody does, or not any more. What a page sends by itself is no use of the
+        session, which then ends as if nothing had been sent."""
         now, hashed = datetime.now(UTC), hash_of(token)
         alive = (
             (sessions.c.token_hash == hashed)
@@ -159,7 +163,7 @@ class Sessions:
             row = connection.execute(query).first()
         if row is None:
             return None
-        if row.used_at < stamp(now - timedelta(seconds=_TOUCH_S)):
+        if is_use and row.used_at < stamp(now - timedelta(seconds=_TOUCH_S)):
             with self._ledger.writing() as connection:
                 used = sa.update(sessions).where(sessions.c.token_hash == hashed).values(used_at=stamp(now))
                 connection.execute(used)
@@ -178,6 +182,10 @@ def _check(name: str, role: str) -> None:
         )
     if role not in ROLES:
         raise BadInput(f"a role must be {', '.join(ROLES)}, but is {role[:40]!r}; choose one of them")
+
+
+def _has_admin(connection: sa.Connection) -> bool:
+    return connection.execute(sa.select(users.c.id).where(_IS_ADMIN).limit(1)).first() is not None
 
 
 def _user(row: "sa.Row[Any]") -> User:
