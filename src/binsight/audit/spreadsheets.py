@@ -102,6 +102,11 @@ def open_table(
         raw.close()
 
 
+def no_line(path: Path, what: str) -> BadInput:
+    """That a file has a header alone: nothing was checked, which is not to pass for nothing wrong."""
+    return BadInput(f"{path} must have a line of {what}, but has none; export it again")
+
+
 def _is_xlsx(path: Path) -> bool:
     """By the file's first bytes: names are often wrong."""
     try:
