@@ -38,6 +38,7 @@ from binsight.storage.ledger import (
     Journal,
     Leases,
     Ledger,
+    Outcomes,
     TaskRows,
     TrustedCounts,
 )
@@ -65,7 +66,7 @@ def questions(ledger: Ledger) -> dict[str, Callable[[], object]]:
         ids = list(connection.execute(sa.select(audits.c.id).order_by(audits.c.begun_at)).scalars())
     audit, newest = ids[len(ids) // 2], ids[-1]
     captures = CaptureRows(ledger, endpoint="binsight", variant="AllTraffic")
-    search, tasks, leases = Search(ledger), TaskRows(ledger), Leases(ledger)
+    search, tasks, leases, outcomes = Search(ledger), TaskRows(ledger), Leases(ledger), Outcomes(ledger)
     user = _value(ledger, "SELECT id FROM users LIMIT 1")
     task = _value(ledger, f"SELECT id FROM tasks WHERE audit = '{audit}' AND state = 'matched' LIMIT 1")
     token = _value(ledger, f"SELECT token FROM leases WHERE task = '{task}'")
@@ -100,8 +101,8 @@ def questions(ledger: Ledger) -> dict[str, Callable[[], object]]:
         "tasks: how many of an audit": lambda: tasks.tally(audit),
         "tasks: one with all of it": lambda: tasks.detail(task),
         "tasks: what came of an audit": lambda: tasks.settled(audit, ("matched", "confirmed")),
-        "tasks: to be settled": tasks.due,
-        "tasks: to be posted": lambda: tasks.to_post(audit, ("matched", "confirmed")),
+        "tasks: to be settled": outcomes.claim,
+        "tasks: to be posted": lambda: outcomes.to_post(audit, ("matched", "confirmed")),
         "tasks: cancel what is superseded": lambda: tasks.supersede(newest, by="bench"),
         "leases: the next task": lambda: leases.claim(user, where="photo", seconds=1, now=now),
         "leases: the next of an aisle": lambda: leases.claim(

@@ -8,7 +8,13 @@ from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = (
     ("test_fetch.py", "test_fetch_again.py"),
-    ("test_console.py", "test_console_access.py", "test_console_forms.py", "test_console_blind.py"),
+    (
+        "test_console.py",
+        "test_console_access.py",
+        "test_console_forms.py",
+        "test_console_blind.py",
+        "test_console_bins.py",
+    ),
     ("test_promotion_compare.py", "test_promotion_damage.py"),
     ("test_lambda_front.py", "test_sagemaker_client.py"),
 )

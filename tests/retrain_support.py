@@ -15,7 +15,16 @@ from tests.train_support import RECIPE
 from binsight.audit.lines import VERIFIED
 from binsight.dataset.manifest import Split
 from binsight.lifecycle.terms import Terms, load_terms
-from binsight.storage.ledger import PHOTO, Audit, AuditLineRow, Certificates, Counts, Leases, Ledger, TaskRows
+from binsight.storage.ledger import (
+    PHOTO,
+    Audit,
+    AuditLineRow,
+    Certificates,
+    Counts,
+    Leases,
+    Ledger,
+    Outcomes,
+)
 from binsight.storage.ledger.certificates import AUDITED
 
 TERMS = """
@@ -80,11 +89,11 @@ def counted(
     ]
     audit = _audit(ledger, lines, folder, chosen, probability)
     person = a_user(ledger, f"{user}{first_bin}")
-    leases, counts, rows = Leases(ledger), Counts(ledger), TaskRows(ledger)
+    leases, counts, outcomes = Leases(ledger), Counts(ledger), Outcomes(ledger)
     by_bin = {line.bin_id: line.expected for line in lines}
     for lease in leases.claim(person.id, where=PHOTO, seconds=600, most=len(lines)):
         counts.add(lease.token, by_bin[lease.task.bin_id], user=person.id, name=person.name, rule=by_policy())
-        rows.settled_one(lease.task.id)
+        outcomes.settled(lease.task.id)
     return audit
 
 

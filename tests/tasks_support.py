@@ -1,9 +1,12 @@
 """Audits with tasks, and people who count them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from binsight.audit.lines import WORDS
+from binsight.audit.settled import Settling
 from binsight.audit.tasks import follows
 from binsight.decision.recounts import Policy
 from binsight.storage.ledger import (
@@ -23,6 +26,7 @@ from binsight.storage.ledger import (
     TaskRows,
     User,
 )
+from binsight.webhooks import EventMessage
 
 EXPECTED = 3
 
@@ -111,3 +115,23 @@ def state(ledger: Ledger, lease: Lease) -> tuple[str, int | None]:
 def decide(ledger: Ledger, lease: Lease, word: str, user: User, quantity: int | None = None) -> None:
     """Decide on a task."""
     Counts(ledger).decide(lease.task.id, word, user=user.id, name=user.name, quantity=quantity, reason="MISSING")
+
+
+@dataclass
+class Told:
+    """Takes what is told; without `delivers` as a process that is killed before it has delivered any."""
+
+    messages: list[EventMessage] = field(default_factory=list)
+    delivers: bool = True
+
+    def send(self, message: EventMessage, then: Callable[[bool], None]) -> None:
+        self.messages.append(message)
+        if self.delivers:
+            then(True)
+
+
+def settle(ledger: Ledger, told: Told | None = None, *, minutes: float = 11) -> list[EventMessage]:
+    """What is told by a process that begins now, so many minutes on: after ten a count cannot be taken back."""
+    told = told or Told()
+    Settling(ledger, told).look(now=datetime.now(UTC) + timedelta(minutes=minutes))
+    return told.messages

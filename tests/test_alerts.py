@@ -81,7 +81,7 @@ def test_an_alert_is_logged_whatever_becomes_of_it_and_its_address_never(caplog:
     told = [(record.levelno, record.getMessage()) for record in caplog.records]
     assert told == [
         (logging.WARNING, "queue.saturated: the queue is full"),
-        (logging.ERROR, "the alert queue.saturated to 127.0.0.1 was refused"),
+        (logging.ERROR, "the message queue.saturated to 127.0.0.1 was refused"),
     ]
 
 
@@ -168,7 +168,7 @@ def test_a_receiver_that_never_answers_is_left(monkeypatch: pytest.MonkeyPatch) 
         results(metrics, given_up=1)
 
 
-def test_a_long_queue_drops_its_oldest() -> None:
+def test_a_long_queue_drops_its_oldest_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
     with webhook_server(held=True) as server, alerting(server.url) as (alerts, metrics):
         alerts.send(an_alert("in work"))
         server.wait_for(1)
@@ -178,6 +178,16 @@ def test_a_long_queue_drops_its_oldest() -> None:
         server.gate.set()
         results(metrics, dropped=2, sent=MOST_WAITING + 1)
         assert server.received[1].json["data"]["sentence"] == "2"
+    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert errors == ["the message queue.saturated to 127.0.0.1 was dropped"] * 2
+
+
+def test_behind_one_that_was_given_up_those_that_waited_as_long_are_tried_once() -> None:
+    with webhook_server(500) as server, alerting(server.url, waits_s=(0.2, 0.2)) as (alerts, metrics):
+        for _ in range(3):
+            alerts.send(an_alert())
+        results(metrics, given_up=3)
+        assert len(server.received) == 3 + 1 + 1
 
 
 def test_the_end_gives_what_waits_one_more_try_and_no_more() -> None:

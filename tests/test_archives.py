@@ -21,7 +21,18 @@ from binsight.audit.evidence import make_evidence
 from binsight.audit.lines import WORDS
 from binsight.cli import cli
 from binsight.errors import BinsightError, ChangedMeanwhile, GateFailed, MissingObject, StorageFailure
-from binsight.storage.ledger import Archives, Audit, AuditLineRow, Audits, FoundBy, Journal, Ledger, TaskRows, prove
+from binsight.storage.ledger import (
+    Archives,
+    Audit,
+    AuditLineRow,
+    Audits,
+    FoundBy,
+    Journal,
+    Ledger,
+    Outcomes,
+    TaskRows,
+    prove,
+)
 from binsight.storage.ledger.tables import audit_lines, tasks
 from binsight.storage.objects import Objects, open_store
 
@@ -58,8 +69,8 @@ def all_counted(ledger: Ledger) -> None:
     ben = a_user(ledger, "ben")
     while TaskRows(ledger).find(states=("count",)):
         count(ledger, claim(ledger, ben).token, 3, ben)
-    for task in TaskRows(ledger).due(now=TOMORROW):
-        TaskRows(ledger).settled_one(task)
+    for task in Outcomes(ledger).claim(now=TOMORROW):
+        Outcomes(ledger).settled(task)
 
 
 @pytest.fixture
@@ -120,7 +131,7 @@ def test_a_count_that_can_be_taken_back_keeps_its_audit(ledger: Ledger) -> None:
     ben = a_user(ledger, "ben")
     count(ledger, claim(ledger, ben).token, 3, ben)
     assert old_audits(ledger, TOMORROW) == []
-    TaskRows(ledger).settled_one(TaskRows(ledger).due(now=TOMORROW)[0])
+    Outcomes(ledger).settled(Outcomes(ledger).claim(now=TOMORROW)[0])
     assert len(old_audits(ledger, TOMORROW)) == 1
 
 

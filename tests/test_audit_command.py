@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from binsight.audit.command import Photos, Terms, run_audit
 from binsight.cli import cli
-from binsight.errors import BinsightError, GateFailed, StorageFailure
+from binsight.errors import BadInput, BinsightError, GateFailed, StorageFailure
 from binsight.imaging.drawn import drawn_photo
 from binsight.storage.ledger import Audits, Journal, Ledger, prove
 from binsight.storage.ledger.tables import audit_lines
@@ -135,6 +135,13 @@ def test_the_budget_is_in_minutes_and_value_ranks_where_it_is_asked_for(tmp_path
     assert first == {"units": "B", "value": "A"}
 
 
+def test_a_file_without_lines_is_no_audit_in_which_all_is_right(tmp_path: Path, photos: Path, run: Run) -> None:
+    empty = run(a_file(tmp_path, header="bin_id,expected_qty"), photos, "--out", tmp_path / "out")
+    assert isinstance(empty.exception, BadInput)
+    assert "must have a line of a bin, but has none" in str(empty.exception)
+    assert not (tmp_path / "out" / "index.html").exists()
+
+
 def test_the_ledger_keeps_the_audit_and_proves_it(
     tmp_path: Path, photos: Path, run: Run, places: dict[str, str]
 ) -> None:
@@ -153,6 +160,12 @@ def test_the_ledger_keeps_the_audit_and_proves_it(
     assert kept.certificate_sha256
     assert kept.terms["alpha"] == 0.05
     assert kept.terms["records_sha256"] == sha256((tmp_path / "records.csv").read_bytes()).hexdigest()
+    for mistyped in ("abc", found["head"][:-1], f"{found['head'][:-1]}g"):
+        refused = run("verify-log", "--head", mistyped)
+        assert isinstance(refused.exception, BadInput), "which says nothing of the journal"
+        assert "64 hexadecimal digits" in str(refused.exception)
+    assert run("verify-log", "--head", found["head"].upper()).exit_code == 0
+    assert isinstance(run("verify-log", "--head", "0" * 64).exception, GateFailed)
     with ledger.writing() as connection:
         connection.execute(sa.update(audit_lines).where(audit_lines.c.place == 2).values(expected=7))
     ledger.close()

@@ -1,14 +1,13 @@
 """What follows from tasks that ended: certificates hear of bins drawn by lot, other systems of what was found."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.tasks_support import a_line, a_user, count
+from tests.tasks_support import a_line, a_user, count, settle
 
-from binsight.audit.settled import settle_due, settled_lines
+from binsight.audit.settled import settled_lines
 from binsight.audit.standing import standing_of
 from binsight.storage.ledger import (
     PHOTO,
@@ -24,7 +23,6 @@ from binsight.storage.ledger import (
     prove,
 )
 from binsight.storage.ledger.certificates import AUDITED, USED
-from binsight.webhooks import EventMessage
 
 SHA256 = "c" * 64
 NUM_LINES = 40
@@ -88,22 +86,15 @@ def standing(ledger: Ledger):  # type: ignore[no-untyped-def]
     return standing_of(SHA256, Certificates(ledger).acts(SHA256))
 
 
-def settled(ledger: Ledger, *, minutes: float = 11) -> list[EventMessage]:
-    """What is told once so many minutes have passed, after which a count cannot be taken back."""
-    told: list[EventMessage] = []
-    settle_due(ledger, told.append, now=datetime.now(UTC) + timedelta(minutes=minutes))
-    return told
-
-
 @pytest.mark.usefixtures("audit")
 def test_a_drawn_bin_that_is_right_speaks_for_the_certificate_once(ledger: Ledger, ben: User) -> None:
     task = counted(ledger, ben, 3)
-    (message,) = settled(ledger)
+    (message,) = settle(ledger)
     assert (message.event, message.data["task"], message.data["counted"]) == ("count.settled", task, 3)
-    assert settled(ledger) == []
+    assert settle(ledger) == []
     with ledger.writing() as connection:  # as after a kill between the two
         connection.execute(sa.text("UPDATE tasks SET settle_at = '2026' WHERE state = 'matched'"))
-    assert len(settled(ledger)) == 1, "told twice rather than never"
+    assert len(settle(ledger)) == 1, "told twice rather than never"
     assert [(one.band, one.wrong) for one in standing(ledger).counts] == [("3-5", False)]
 
 
@@ -111,13 +102,13 @@ def test_a_drawn_bin_that_is_right_speaks_for_the_certificate_once(ledger: Ledge
 def test_a_count_that_can_be_taken_back_says_nothing_yet(ledger: Ledger, ben: User, cat: User) -> None:
     lease = Leases(ledger).claim(ben.id, where=PHOTO, seconds=60)[0]
     count(ledger, lease.token, 3, ben)
-    assert settled(ledger, minutes=9) == []
+    assert settle(ledger, minutes=9) == []
     again = Counts(ledger).withdraw(lease.token, user=ben.id, name="ben", seconds=60)
-    assert settled(ledger) == [], "it was taken back"
+    assert settle(ledger) == [], "it was taken back"
     count(ledger, again.token, 4, ben)
-    assert settled(ledger) == [], "another person must repeat it"
+    assert settle(ledger) == [], "another person must repeat it"
     counted(ledger, cat, 4)
-    assert len(settled(ledger)) == 1
+    assert len(settle(ledger)) == 1
     assert [one.wrong for one in standing(ledger).counts] == [True]
 
 
@@ -127,7 +118,7 @@ def test_a_decision_is_settled_at_once(ledger: Ledger, ben: User, cat: User) -> 
     task = counted(ledger, cat, 5)
     dan = a_user(ledger, "dan", "approver")
     Counts(ledger).decide(task, "approved", user=dan.id, name="dan", quantity=5, reason="FOUND")
-    assert [message.data["state"] for message in settled(ledger, minutes=0)] == ["approved"]
+    assert [message.data["state"] for message in settle(ledger, minutes=0)] == ["approved"]
 
 
 @pytest.mark.usefixtures("audit")
@@ -135,7 +126,7 @@ def test_a_certificate_is_suspended_where_drawn_bins_are_wrong(ledger: Ledger, b
     for _ in range(8):
         counted(ledger, ben, 4)
         counted(ledger, cat, 4)
-    assert len(settled(ledger)) == 8
+    assert len(settle(ledger)) == 8
     (why,) = standing(ledger).reasons
     assert why.why == "breached"
     assert prove(ledger).broken is None
@@ -144,7 +135,7 @@ def test_a_certificate_is_suspended_where_drawn_bins_are_wrong(ledger: Ledger, b
 def test_planned_bins_say_nothing_of_the_certificate(ledger: Ledger, audit: Audit, ben: User) -> None:
     for _ in range(NUM_LINES):
         counted(ledger, ben, 3)
-    assert len(settled(ledger)) == NUM_LINES
+    assert len(settle(ledger)) == NUM_LINES
     assert len(standing(ledger).counts) == NUM_LINES - 1
     lines = settled_lines(ledger, audit.id)
     assert [line.place for line in lines] == list(range(1, NUM_LINES + 1))

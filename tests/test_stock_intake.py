@@ -10,7 +10,7 @@ from tests.stock_support import GENERIC, lines, read
 from binsight.audit import totals
 from binsight.audit.intake import read_records
 from binsight.audit.mapping import load_mapping
-from binsight.errors import StorageFailure
+from binsight.errors import BadInput, StorageFailure
 from binsight.records import StockRecord
 
 
@@ -95,6 +95,27 @@ def test_a_bin_with_a_bad_line_is_left_out_as_a_whole(tmp_path: Path) -> None:
         (2, "row 2: bin A1 is left out, since its total is not known: row 4 of it cannot be read"),
         (4, "row 4: expected_qty must be 0 or more, but is -2"),
     ]
+
+
+@pytest.mark.parametrize("column", ["bin_id", "site", "aisle"])
+def test_a_name_longer_than_the_ledger_has_room_for_is_a_problem_of_its_bin(tmp_path: Path, column: str) -> None:
+    """PostgreSQL takes no longer one, and the whole audit would end there."""
+    rows = []
+    for bin_id, length in (("B1", 200), ("B2", 201)):
+        cells = {"bin_id": bin_id, "site": "S", "aisle": "A"}
+        cells[column] = cells[column].ljust(length, "x")
+        rows.append(",".join(cells.values()) + ",1")
+    records, problems = read(lines(tmp_path, "bin_id,site,aisle,expected_qty", *rows))
+    assert [r.row for r in records] == [2]
+    assert [(p.row, p.column) for p in problems] == [(3, column)]
+    assert problems[0].sentence == f"row 3: {column} must have at most 200 characters, but has 201"
+
+
+def test_a_file_without_lines_is_no_file_in_which_all_is_right(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"must have a line of a bin, but has none; export it again"):
+        read(lines(tmp_path, "bin_id,expected_qty"))
+    records, problems = read(lines(tmp_path, "bin_id,expected_qty", "A1,x"))
+    assert (len(records), len(problems)) == (0, 1), "what is wrong with its lines is told"
 
 
 @pytest.mark.parametrize("row", ["A1,y", "A1,y,4,5"])
@@ -216,10 +237,6 @@ def test_records_and_problems_can_be_gone_through_again_and_side_by_side(tmp_pat
         pairs = list(zip(records, records.problems, strict=False))
         assert [r.bin_id for r, _ in pairs] == ["A1"]
         assert [r.bin_id for r in records] == [r.bin_id for r in records] == ["A1", "A3"]
-
-
-def test_a_file_with_a_header_alone_has_no_records(tmp_path: Path) -> None:
-    assert read(lines(tmp_path, "bin_id,expected_qty")) == ([], [])
 
 
 def test_a_full_disk_is_said_to_be_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

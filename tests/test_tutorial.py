@@ -12,7 +12,7 @@ import pytest
 from tests.s3_server import PUBLIC_BUCKET, abid_objects, running_s3_server
 from tests.tasks_support import a_user, by_policy
 
-from binsight.storage.ledger import PHOTO, Counts, Leases, Ledger, TaskRows
+from binsight.storage.ledger import PHOTO, Counts, Leases, Ledger, Outcomes
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"<!-- (run|run after people counted) -->\n```sh\n(.*?)```", re.DOTALL)
@@ -36,7 +36,7 @@ def count_a_dozen(url: str, records: Path) -> None:
     for lease in Leases(ledger).claim(person.id, where=PHOTO, seconds=600, most=12):
         number = expected[lease.task.bin_id]
         Counts(ledger).add(lease.token, number, user=person.id, name=person.name, rule=by_policy())
-        TaskRows(ledger).settled_one(lease.task.id)
+        Outcomes(ledger).settled(lease.task.id)
     ledger.close()
 
 

@@ -10,6 +10,8 @@ from binsight.audit.mapping import Mapping
 
 MAX_QUANTITY = 10**9
 """More units than any bin holds: such a number is a barcode in the wrong column."""
+MAX_NAME = 200
+"""Characters of a name (of a bin, a site, an aisle, a consignment): as many as the ledger has for them."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -65,6 +67,12 @@ def _hint(text: str, mapping: Mapping) -> str:
         f"; the mapping {mapping.name} has the decimal sign {mapping.decimal!r} and "
         f"{repr(mapping.thousands) if mapping.thousands else 'no sign'} between thousands"
     )
+
+
+def name_fault(text: str) -> str | None:
+    """What is wrong with a name that is too long, as the end of a sentence."""
+    number = len(text)
+    return None if number <= MAX_NAME else f"must have at most {MAX_NAME} characters, but has {number:,}"
 
 
 def value_reader(mapping: Mapping) -> Callable[[str], float | str]:

@@ -4,16 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from binsight.audit.cells import quantity_reader
+from binsight.audit.cells import name_fault, quantity_reader
 from binsight.audit.columns import Columns
 from binsight.audit.mapping import Mapping as ColumnMapping
 from binsight.audit.spool import RowProblem
-from binsight.audit.spreadsheets import Row, open_table
-from binsight.errors import BadInput
+from binsight.audit.spreadsheets import Row, no_line, open_table
 from binsight.records import StockRecord
-
-MAX_ID = 200
-"""Characters of a consignment's or a tote's id: as many as the ledger has for them."""
 
 
 @dataclass(slots=True)
@@ -78,7 +74,7 @@ def read_consignments(
     for consignment in reader.consignments.values():
         _check_photos(consignment, table.columns)
     if not reader.consignments and not reader.unassigned:
-        raise BadInput(f"{path} must have a line of a consignment, but has none; export it again")
+        raise no_line(path, "a consignment")
     return ConsignmentFile(consignments=reader.consignments, unassigned=reader.unassigned)
 
 
@@ -118,11 +114,7 @@ class _Reader:
 
 
 def _id_fault(text: str, what: str) -> str | None:
-    if not text:
-        return f"must name {what}, but is empty"
-    if len(text) > MAX_ID:
-        return f"must name {what} in at most {MAX_ID} characters, but has {len(text):,}"
-    return None
+    return name_fault(text) if text else f"must name {what}, but is empty"
 
 
 def _check_photos(consignment: Consignment, columns: Columns) -> None:

@@ -1,6 +1,7 @@
 """People's counts from one system's columns into another's: what goes back into the stock system."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -37,10 +38,16 @@ class CountColumns(FileColumns):
         return cls.model_validate({field: column for column, field in mapping.counts.items() if field})
 
 
-def write_counts(path: Path, mapping: ColumnMapping, counts: Iterable[Mapping[str, Value]]) -> int:
+def write_counts(
+    path: Path,
+    mapping: ColumnMapping,
+    counts: Iterable[Mapping[str, Value]],
+    *,
+    placing: AbstractContextManager[None] | None = None,
+) -> int:
     """Write counts, by field, as CSV or XLSX in the columns and with the decimal sign of the mapping's system; how many.
 
-    What it has no column for is left out; no cell is a formula. Raises as `write_rows` does.
+    What it has no column for is left out; no cell is a formula. `placing` and what it raises are as of `write_rows`.
     """
     number = 0
 
@@ -49,7 +56,7 @@ def write_counts(path: Path, mapping: ColumnMapping, counts: Iterable[Mapping[st
         for number, row in enumerate(counts, 1):  # noqa: B007 - the last number is how many there are
             yield dict(row)
 
-    write_rows(path, mapping.counts, rows(), decimal=mapping.decimal)
+    write_rows(path, mapping.counts, rows(), decimal=mapping.decimal, placing=placing)
     return number
 
 

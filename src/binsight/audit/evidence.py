@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from binsight.audit.evidence_page import evidence_page
+from binsight.audit.stored import site_of
 from binsight.counting.counter import PhotoBytes
 from binsight.counting.sources import SUFFIXES
 from binsight.errors import BinsightError, MissingObject
@@ -48,15 +49,23 @@ class EvidenceBundle:
 
 
 def make_evidence(
-    ledger: Ledger, audit_id: str, bin_ids: Sequence[str], read: Read | None, *, by: str
+    ledger: Ledger,
+    audit_id: str,
+    bin_ids: Sequence[str],
+    read: Read | None,
+    *,
+    by: str,
+    site: str | None = None,
 ) -> EvidenceBundle:
-    """Evidence of what the audit found in these bins; `read` gives a photo by its name, None where photos stay out.
+    """Evidence of what the audit found in these bins, at all sites or at one; `read` gives a photo by its name, None where
+    photos stay out.
 
     That it was made is an entry of the journal, with the manifest's hash. A photo that is not the audit's any more, by
     its hash, stays out and is named. Raises `MissingObject` for an audit or a bin that is not in the ledger.
     """
     audit, source = Audits(ledger).read(audit_id), Evidence(ledger)
-    lines = source.lines(audit_id, bin_ids)
+    found = source.lines(audit_id, bin_ids)
+    lines = [line for line in found if site is None or site_of(line.record) == site]
     if unknown := sorted(set(bin_ids) - {line.bin_id for line in lines}):
         raise MissingObject(f"audit {audit_id} has no line of bin {', '.join(unknown[:5])}; check the bins' ids")
     folder = str(audit.terms.get("folder", ""))

@@ -9,15 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from binsight.audit.cells import moment_of, moment_reader, quantity_reader, value_reader
+from binsight.audit.cells import moment_of, moment_reader, name_fault, quantity_reader, value_reader
 from binsight.audit.columns import Columns
 from binsight.audit.mapping import Mapping
 from binsight.audit.spool import Line, RowProblem, Spool, Whole, bad_line
-from binsight.audit.spreadsheets import Row, open_table
+from binsight.audit.spreadsheets import Row, no_line, open_table
 from binsight.audit.totals import MAX_LINES, add_up
 from binsight.records import StockRecord
 
 ValueT = TypeVar("ValueT", int, float)
+_NAMES = ("bin_id", "site", "aisle")
+"""Fields by which the ledger finds a record."""
 
 
 class Records:
@@ -81,8 +83,8 @@ def read_records(
     twice. A photo that several bins name, or several photos that one bin names, are problems too, and those records go
     on without one. The rest goes on.
 
-    Raises `MissingObject`, or `BadInput` where the file cannot be read as a whole; `StorageFailure` where the disk for
-    what waits fails.
+    Raises `MissingObject`, or `BadInput` where the file cannot be read as a whole or has no line; `StorageFailure` where
+    the disk for what waits fails.
     """
     spool = Spool()
     try:
@@ -91,6 +93,8 @@ def read_records(
             for row in table.rows:
                 read(row)
             _add_up(spool, table.columns)
+        if not spool.num_bins() and not spool.num_problems:
+            raise no_line(path, "a bin")
     except BaseException:
         spool.close()
         raise
@@ -122,6 +126,9 @@ class _LineReader:
         """The row as a line; None where a cell of it is bad, which is noted."""
         cell = row.cells.get
         num_problems = self._spool.num_problems
+        for name in _NAMES:
+            if fault := name_fault(cell(name, "")):
+                self._bad(row.number, self._columns.name(name), cell(name, ""), fault)
         quantity = self._quantity(row.cells["expected_qty"])
         if isinstance(quantity, str):
             self._bad(row.number, self._columns.name("expected_qty"), row.cells["expected_qty"], quantity)

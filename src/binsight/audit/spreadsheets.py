@@ -7,7 +7,7 @@ million characters, a cell 131,072; an XLSX unpacks to at most a GiB a sheet, wi
 import csv
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from collections.abc import Mapping as Dict
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -102,6 +102,11 @@ def open_table(
         raw.close()
 
 
+def no_line(path: Path, what: str) -> BadInput:
+    """That a file has a header alone: nothing was checked, which is not to pass for nothing wrong."""
+    return BadInput(f"{path} must have a line of {what}, but has none; export it again")
+
+
 def _is_xlsx(path: Path) -> bool:
     """By the file's first bytes: names are often wrong."""
     try:
@@ -183,21 +188,23 @@ def write_rows(
     decimal: str = ".",
     separator: str = ",",
     encoding: str = "utf-8",
+    placing: AbstractContextManager[None] | None = None,
 ) -> None:
     """Write rows, by field, as CSV or XLSX (by the name's ending) with the columns of `shape` (column → field).
 
     A `mapping.counts` or `mapping.record_shape()` is a shape; fields that it does not have are left out. No cell of it is
-    a formula when it is opened: CSV gets an apostrophe before such texts, XLSX says that they are texts.
+    a formula when it is opened: CSV gets an apostrophe before such texts, XLSX says that they are texts. The whole file is
+    put in its place within `placing`.
 
     Raises `BadInput` where the name or the encoding does not do, `StorageFailure` where the disk fails.
     """
     table = ([row.get(field) for field in shape.values()] for row in rows)
     if path.suffix.lower() == ".xlsx":
         _require_openpyxl(path)
-        with written_whole(path) as part:
+        with written_whole(path, placing=placing) as part:
             _write_xlsx(path, part, {"Sheet1": (list(shape), table)})
     elif path.suffix.lower() in (".csv", ".tsv", ".txt"):
-        with written_whole(path) as part:
+        with written_whole(path, placing=placing) as part:
             _write_csv(path, part, list(shape), table, decimal=decimal, separator=separator, encoding=encoding)
     else:
         raise BadInput(f"{path} must end in .csv or .xlsx, but ends in {path.suffix or 'nothing'}; name it so")

@@ -1,11 +1,14 @@
 """`binsight audit`: what to do about stock records, and proofs of what was done."""
 
+import re
+
 import click
 
 from binsight.cli import LazyGroup
 from binsight.cli.options import json_option, print_json, require_extra
-from binsight.errors import GateFailed
+from binsight.errors import BadInput, GateFailed
 
+_HASH = re.compile("[0-9a-f]{64}")
 RUN = "run"
 COMMANDS = {
     RUN: ("binsight.cli.audit_run:run", "Compare stock records with photos: a verdict each, bins to count."),
@@ -86,6 +89,11 @@ def verify_log(head: str | None, archives: bool, endpoint_url: str | None, as_js
     kept elsewhere, on paper for one, and given with --head the next time, it also shows whether the end was cut off.
     Lines of archived audits are proven with --archives. Ends non-zero where the chain is broken.
     """
+    head = None if head is None else head.strip().lower()
+    if head is not None and not _HASH.fullmatch(head):
+        raise BadInput(
+            f"--head must be a last hash, 64 hexadecimal digits, but is {head[:80]!r}; look again where it was kept"
+        )
     require_extra("ledger", "proving the ledger")
     from binsight.audit.archive import archive_faults
     from binsight.settings import settings

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from binsight.cli.options import json_option, print_json, require_extra, who
+from binsight.cli.options import json_option, print_errors, print_json, require_extra, who
 from binsight.errors import BadInput
 
 if TYPE_CHECKING:
@@ -43,46 +43,47 @@ def counts(
 
     COUNTS is a CSV or XLSX file in the shape in which the mapping's system takes counts (generic: bin_id, counted_qty and
     more); or --audit names an audit whose tasks people counted: their counts that nobody is to repeat go out, each once,
-    which the journal notes. What the other system has no column for is left out, and what it wants and the file has not is
-    empty.
+    which the journal notes. Then OUT must not be there yet, unless with --again, and is not written where there is nothing
+    to post. What the other system has no column for is left out, and what it wants and the file has not is empty.
 
     The result is a file that the system imports, without formulas. Ends non-zero where a line had to be left out, which
-    is named with row and column.
+    is named with row and column, or a bin of several items, of which a count says only the total.
     """
     require_extra("audit", "writing counts")
     if (counts is None) == (audit is None):
         raise BadInput("counts come from a file or from an audit; give COUNTS or --audit, one of them")
-    from binsight.audit.counts import read_counts, write_counts
     from binsight.audit.mapping import load_mapping
 
-    problems: list[RowProblem] = []
-    source, target = load_mapping(mapping), load_mapping(to)
+    target = load_mapping(to)
     if counts is None:
-        number = _from_console(audit or "", target, out, again=again)
+        number, problems = _from_console(audit or "", target, out, again=again)
     else:
-        read = read_counts(counts, source, problems.append, encoding=encoding, sheet=sheet)
-        number = write_counts(out, target, read)
+        number, problems = _from_file(counts, load_mapping(mapping), target, out, encoding, sheet)
+    is_written = counts is not None or number > 0
     if as_json:
-        print_json({"out": str(out), "counts": number, "problems": [one.sentence for one in problems]})
+        print_json({"out": str(out) if is_written else None, "counts": number, "problems": problems})
     else:
-        click.echo(f"{out}: {number:,} counts")
-    for one in problems:
-        click.echo(f"error: {one.sentence}", err=True)
-    if problems:
+        click.echo(f"{out}: {number:,} counts" if is_written else f"nothing to post; {out} was not written")
+    if print_errors(problems):
         sys.exit(1)
 
 
-def _from_console(audit: str, target: "Mapping", out: Path, *, again: bool) -> int:
-    """Write what was settled of an audit; noted as posted once the file is whole."""
+def _from_console(audit: str, target: "Mapping", out: Path, *, again: bool) -> tuple[int, list[str]]:
+    """Write what was settled of an audit, where there is anything: how many counts, and what was left out."""
     from binsight.audit.command import opened_ledger
-    from binsight.audit.counts import write_counts
-    from binsight.audit.settled import count_of
-    from binsight.audit.tasks import FOUND
-    from binsight.storage.ledger import Audits, TaskRows
+    from binsight.audit.posting import post_counts
 
     with opened_ledger() as ledger:
-        rows = TaskRows(ledger)
-        ids = rows.to_post(Audits(ledger).read(audit).id, FOUND, again=again)
-        number = write_counts(out, target, (count_of(rows.detail(task)) for task in ids))
-        rows.post(ids, by=who())
-    return number
+        posted = post_counts(ledger, audit, target, out, by=who(), again=again)
+    return len(posted.tasks), posted.left_out
+
+
+def _from_file(
+    counts: Path, source: "Mapping", target: "Mapping", out: Path, encoding: str | None, sheet: str | None
+) -> tuple[int, list[str]]:
+    """Write the counts of a file: how many, and what was left out."""
+    from binsight.audit.counts import read_counts, write_counts
+
+    problems: list[RowProblem] = []
+    read = read_counts(counts, source, problems.append, encoding=encoding, sheet=sheet)
+    return write_counts(out, target, read), [one.sentence for one in problems]

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from binsight.audit.settled import MOST_TOLD
 from binsight.console import (
     bins,
     consignments_pages,
@@ -32,7 +33,7 @@ from binsight.errors import BinsightError
 from binsight.service.answers import error_for, error_headers
 from binsight.settings import Settings
 from binsight.storage.ledger import Ledger
-from binsight.webhooks import Hooks, Receivers
+from binsight.webhooks import MOST_WAITING, Hooks, Receivers
 
 if TYPE_CHECKING:
     from binsight.counting import Counter
@@ -45,7 +46,12 @@ STATIC = Path(__file__).parent / "static"
 def open_console(chosen: Settings, *, counter: "Callable[[], Counter | None]") -> Console:
     """What the pages share. Raises as `Ledger.open` does, and `BadInput` for webhooks that are none."""
     hooks = Hooks.of(chosen)
-    receivers = Receivers(hooks.urls, hooks.key, lambda result: log.info("a message is %s", result))
+    receivers = Receivers(
+        hooks.urls,
+        hooks.key,
+        lambda result: log.info("a message is %s", result),
+        most_waiting=MOST_TOLD + MOST_WAITING,  # counts never take the room of what is told of as it happens
+    )
     return Console(settings=chosen, ledger=Ledger.open(chosen.ledger), counter=counter, receivers=receivers)
 
 

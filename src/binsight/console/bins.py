@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from binsight.audit.evidence import make_evidence
+from binsight.audit.stored import site_of
 from binsight.console.access import Deciding
 from binsight.console.evidence import estimate_of, shown_estimate
 from binsight.console.pages import page
@@ -35,7 +36,7 @@ def line_page(request: Request, _user: Deciding, console: TheConsole, audit: str
         found=found,
         audit=Audits(console.ledger).read(audit),
         detail=console.tasks.detail(found.task) if found.task else None,
-        history=console.search.of_bin(found.line.bin_id),
+        history=console.search.of_bin(found.line.bin_id, site=site_of(found.line.record)),
         **shown_estimate(found.line),
     )
 
@@ -73,7 +74,8 @@ def heatmap(_user: Deciding, console: TheConsole, audit: str, place: int) -> Res
 def evidence(user: Deciding, console: TheConsole, audit: str, place: int) -> Response:
     """The evidence of a line, as binsight audit evidence writes it; that it was made is in the journal."""
     line = _found(console, audit, place).line
-    bundle = make_evidence(console.ledger, audit, [line.bin_id], reader(), by=user.name)
+    site = site_of(line.record)  # of bins of one name at two sites only this one
+    bundle = make_evidence(console.ledger, audit, [line.bin_id], reader(), by=user.name, site=site)
     headers = {"Content-Disposition": 'attachment; filename="evidence.zip"'}
     return Response(bundle.as_zip(), media_type="application/zip", headers=headers)
 

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
-from binsight.audit.settled import settle_due
+from binsight.audit.settled import Settling
 from binsight.audit.tasks import follows, policy_of
 from binsight.console.passwords import Attempts
 from binsight.console.photos import Photos
@@ -94,13 +94,15 @@ class Console:
 
     def keep_settling(self) -> None:
         """Take in, now and from now on, what tasks came to. What fails is in the log, and tried again."""
-        Poller(self._settle, name="settling", every_s=SETTLE_EVERY_S).start(at_once=True)
+        settling = Settling(self.ledger, self.receivers)
 
-    def _settle(self) -> None:
-        try:
-            settle_due(self.ledger, self.receivers.send)
-        except BinsightError as error:
-            log.error("what tasks came to could not be taken in: %s", error)
+        def look() -> None:
+            try:
+                settling.look()
+            except BinsightError as error:
+                log.error("what tasks came to could not be taken in: %s", error)
+
+        Poller(look, name="settling", every_s=SETTLE_EVERY_S).start(at_once=True)
 
     def rule(self) -> Callable[[Detail], Follows]:
         """What follows from counts, under the policy in force at this moment."""

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -29,15 +29,17 @@ def part_of(path: Path) -> Path:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, *, placing: AbstractContextManager[None] | None = None) -> Iterator[Path]:
     """A temporary path to write to, put in `path`'s place once the block ends well: nobody sees half a file.
 
-    Raises `StorageFailure` naming the path where the disk fails.
+    It is put there within `placing`: what must be so only with the file, or can forbid it. Raises `StorageFailure` naming
+    the path where the disk fails.
     """
     part = part_of(path)
     try:
         yield part
-        part.replace(path)
+        with placing or nullcontext():
+            part.replace(path)
     except (BinsightError, BrokenPipeError):
         raise  # of something else that failed meanwhile, which says so itself, or of who read the output
     except OSError as error:

@@ -13,6 +13,7 @@ from binsight.storage.ledger.evidence import Evidence
 from binsight.storage.ledger.journal import Entry, Journal, Proof
 from binsight.storage.ledger.leases import BIN, PHOTO, Lease, Leases
 from binsight.storage.ledger.models import AliasMove, Models, ModelVersion, Pointed
+from binsight.storage.ledger.outcomes import Outcomes
 from binsight.storage.ledger.people import ADMIN, APPROVER, COUNTER, ROLES, People, Sessions, User
 from binsight.storage.ledger.policies import Policies, PolicyRow
 from binsight.storage.ledger.promotions import DecisionRow, FrozenSet, Promotions
@@ -61,6 +62,7 @@ __all__ = [
     "ModelVersion",
     "Models",
     "NewTask",
+    "Outcomes",
     "People",
     "Pointed",
     "Policies",

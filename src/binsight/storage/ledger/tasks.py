@@ -24,7 +24,7 @@ from binsight.storage.ledger.tables import audit_lines, count_acts, counts, deci
 
 PLANNED, RANDOM, ASKED = "planned", "random", "asked"
 """Why a bin is to be counted: by the plan, drawn at random, or because somebody asked for it."""
-CREATED, SUPERSEDED, POSTED = "tasks.created", "tasks.superseded", "tasks.posted"
+CREATED, SUPERSEDED = "tasks.created", "tasks.superseded"
 FIXED = ("id", "audit", "place", "rank", "origin", "site", "aisle", "bin_id", "created_at", "created_by")
 """Columns that never change; the journal holds their digest."""
 _TOGETHER = 1000
@@ -187,36 +187,6 @@ class TaskRows:
                 (SettledLine(**{name: row[name] for name in SettledLine.__slots__}), row["quantity"])
                 for row in rows
             ]
-
-    def due(self, *, now: datetime | None = None, most: int = 100) -> list[str]:
-        """Tasks whose outcome nobody can take back any more, and that was not settled yet."""
-        at = stamp(now or datetime.now(UTC))
-        query = sa.select(tasks.c.id).where(tasks.c.settle_at <= at).order_by(tasks.c.settle_at).limit(most)
-        with self._ledger.reading() as connection:
-            return list(connection.execute(query).scalars())
-
-    def settled_one(self, task_id: str) -> None:
-        """Note that a task's outcome is settled."""
-        with self._ledger.writing() as connection:
-            connection.execute(sa.update(tasks).where(tasks.c.id == task_id).values(settle_at=None))
-
-    def to_post(self, audit: str, states: Sequence[str], *, again: bool = False) -> list[str]:
-        """The tasks of an audit that ended in these states and are settled, in walking order; those that were posted only
-        for `again`."""
-        ended = (tasks.c.audit == audit) & tasks.c.state.in_(states) & tasks.c.quantity.is_not(None)
-        ended &= tasks.c.settle_at.is_(None)
-        query = sa.select(tasks.c.id).where(ended).order_by(tasks.c.rank)
-        query = query if again else query.where(tasks.c.posted_at.is_(None))
-        with self._ledger.reading() as connection:
-            return list(connection.execute(query).scalars())
-
-    def post(self, ids: Sequence[str], *, by: str) -> None:
-        """Note that these tasks' counts went out into a stock system's file."""
-        for start in range(0, len(ids), _TOGETHER):
-            some = list(ids[start : start + _TOGETHER])
-            with self._ledger.writing() as connection:
-                connection.execute(sa.update(tasks).where(tasks.c.id.in_(some)).values(posted_at=_now()))
-                append(connection, kind=POSTED, subject=str(len(some)), body={"tasks": some}, by=by)
 
     def detail(self, task_id: str) -> Detail:
         """All that is known of a task. Raises `MissingObject`."""
