@@ -216,15 +216,6 @@ def test_an_old_count_stands(ledger: Ledger, ben: User) -> None:
 # --- Audits and their tasks ---
 
 
-def test_a_newer_audit_takes_over_the_bins_that_nobody_counted(ledger: Ledger, audit: Audit, ben: User) -> None:
-    counted = claim(ledger, ben)
-    count(ledger, counted.token, 4, ben)
-    newer = an_audit(ledger, LINES[:3])
-    assert TaskRows(ledger).supersede(newer.id, by="ann") == 2
-    assert TaskRows(ledger).tally(audit.id) == {"recount": 1, "cancelled": 2, "count": 3}
-    assert prove(ledger).broken is None
-
-
 def test_a_line_has_one_task(ledger: Ledger, audit: Audit) -> None:
     with pytest.raises(ChangedMeanwhile, match="has tasks for some of these bins already"):
         TaskRows(ledger).create(audit.id, [task_of_line(LINES[0])], by="ann")

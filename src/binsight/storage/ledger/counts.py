@@ -12,7 +12,7 @@ from binsight.errors import BadInput, ChangedMeanwhile, NotAllowed
 from binsight.storage.api_key import stamp
 from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.journal import append, digest
-from binsight.storage.ledger.leases import OPEN, Lease, lease_of, new_lease
+from binsight.storage.ledger.leases import OPEN, Lease, give_back_bin, lease_of, new_lease
 from binsight.storage.ledger.tables import count_acts, counts, decisions, tasks
 from binsight.storage.ledger.tasks import Detail, detail_of
 
@@ -161,6 +161,7 @@ class Counts:
             if token not in {one.token for one in detail.standing}:
                 raise ChangedMeanwhile("there is nothing to see before your count is in; count first")
             if not _has_act(connection, token, _SEEN):
+                give_back_bin(connection, lease.task, user=user)
                 connection.execute(
                     sa.insert(count_acts).values(token=token, kind=_SEEN, at=stamp(datetime.now(UTC)))
                 )
