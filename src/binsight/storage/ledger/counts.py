@@ -80,8 +80,8 @@ class Counts:
         """Keep a count; the same one sent again is kept once. On return it is in the ledger for good.
 
         A lease that ended is still good as long as nobody else was given the task. Raises `ChangedMeanwhile` where
-        somebody was, or where another number was sent with this token before; `BadInput` for a number that cannot be,
-        `MissingObject` for a task that was never this user's. A late count is kept in the journal.
+        somebody was, where another number was sent with this token before, or where that was taken back; `BadInput` for a
+        number that cannot be, `MissingObject` for a task that was never this user's. A late count is kept in the journal.
         """
         if not 0 <= counted <= MOST_COUNTED:
             raise BadInput(f"a count must be 0 to {MOST_COUNTED:,}, but is {counted}; count again")
@@ -91,7 +91,7 @@ class Counts:
             lease = lease_of(connection, token, user)
             before = connection.execute(sa.select(counts.c.counted).where(counts.c.token == token)).scalar()
             if before is not None:
-                return _again(lease, before, counted)
+                return _again(connection, lease, before, counted)
             detail = detail_of(connection, lease.task.id)
             if not _is_good(connection, lease, detail, name):
                 body = {"token": token, "counted": counted, "comment": comment}
@@ -239,7 +239,9 @@ def _acted(kind: str) -> "sa.ColumnElement[bool]":
     return sa.exists().where((count_acts.c.token == counts.c.token) & (count_acts.c.kind == kind))
 
 
-def _again(lease: Lease, before: int, counted: int) -> Counted:
+def _again(connection: sa.Connection, lease: Lease, before: int, counted: int) -> Counted:
+    if _has_act(connection, lease.token, _WITHDRAWN):
+        raise ChangedMeanwhile(f"you took your count of bin {lease.task.bin_id} back; count it again")
     if before != counted:
         raise ChangedMeanwhile(
             f"bin {lease.task.bin_id} was counted as {before} already; take that back before you send {counted}"
