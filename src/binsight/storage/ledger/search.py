@@ -83,10 +83,13 @@ class Search:
                 _found(row) for row in connection.execute(lines_query(asked, after=after, most=most)).mappings()
             ]
 
-    def of_bin(self, bin_id: str, *, audit: str | None = None, most: int = 50) -> list[FoundLine]:
-        """The lines of one bin, in all audits or in one, the newest audit first."""
+    def of_bin(
+        self, bin_id: str, *, audit: str | None = None, site: str | None = None, most: int = 50
+    ) -> list[FoundLine]:
+        """The lines of one bin, in all audits or in one, at all sites or at one, the newest audit first."""
         query = _with_tasks().join(audits, audits.c.id == audit_lines.c.audit).where(audit_lines.c.bin_id == bin_id)
         query = query if audit is None else query.where(audit_lines.c.audit == audit)
+        query = query if site is None else query.where(sa.func.coalesce(audit_lines.c.site, "") == site)
         with self._ledger.reading() as connection:
             rows = connection.execute(query.order_by(audits.c.begun_at.desc()).limit(most)).mappings()
             return [_found(row) for row in rows]
