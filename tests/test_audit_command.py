@@ -15,7 +15,7 @@ from binsight.audit.command import Photos, Terms, run_audit
 from binsight.cli import cli
 from binsight.errors import BinsightError, GateFailed, StorageFailure
 from binsight.imaging.drawn import drawn_photo
-from binsight.storage.ledger import Audits, Journal, Ledger, prove
+from binsight.storage.ledger import Audits, Journal, Ledger, TaskRows, prove
 from binsight.storage.ledger.tables import audit_lines
 
 Run = Callable[..., Result]
@@ -220,6 +220,26 @@ def test_it_says_how_many_bins_keep_the_task_of_an_earlier_audit(
             "1 bins wait since an earlier audit already, and keep the task that they have",
         ],
     ]
+
+
+def test_an_audit_that_is_cut_off_before_its_tasks_is_made_up_for_by_the_next(
+    tmp_path: Path, run: Run, places: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts, probs = tmp_path / "counts.jsonl", [0.01, 0.97, *[0.02 / 19] * 19]
+    counts.write_text("".join(json.dumps({"photo": f"A-{n}.jpg", "probs": probs}) + "\n" for n in (1, 2)))
+
+    def cut_off(*_: object) -> int:
+        raise StorageFailure("the disk is full")
+
+    arguments = (a_file(tmp_path, "A-1,9", "A-2,9"), "--estimates", counts, "--tasks", "--out", tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr("binsight.audit.keep.Keeper.give_out", cut_off)
+        assert run(*arguments).exit_code != 0
+    ledger = Ledger.open(places["BINSIGHT_LEDGER"])
+    assert TaskRows(ledger).tally() == {}
+    assert run(*arguments).exit_code == 0
+    assert TaskRows(ledger).tally() == {"count": 2}
+    ledger.close()
 
 
 def test_no_cell_of_what_goes_out_is_a_formula(tmp_path: Path, run: Run) -> None:
