@@ -242,12 +242,17 @@ def _has_seen(user: str, at: datetime) -> "sa.ColumnElement[bool]":
     """Bins of which the user saw what came of a count that he made lately, whatever audit it was for."""
     other = tasks.alias("other")
     seen = (
-        sa.select(other.c.site, other.c.bin_id)
+        sa.select(_bin_of(other))
         .join(counts, counts.c.task == other.c.id)
         .join(count_acts, (count_acts.c.token == counts.c.token) & (count_acts.c.kind == "seen"))
         .where((counts.c.user == user) & (counts.c.counted_at > stamp(at - timedelta(seconds=SEEN_S))))
     )
-    return sa.tuple_(tasks.c.site, tasks.c.bin_id).in_(seen)
+    return _bin_of(tasks).in_(seen)
+
+
+def _bin_of(some: sa.FromClause) -> "sa.ColumnElement[str]":
+    """A bin's site and id in one column: of two, SQLite reads a whole list to say that they are not in it."""
+    return some.c.site + "\n" + some.c.bin_id
 
 
 def _counted_by(user: str) -> "sa.ColumnElement[bool]":
