@@ -103,7 +103,7 @@ def questions(ledger: Ledger) -> dict[str, Callable[[], object]]:
         "tasks: what came of an audit": lambda: tasks.settled(audit, ("matched", "confirmed")),
         "tasks: to be settled": outcomes.claim,
         "tasks: to be posted": lambda: outcomes.to_post(audit, ("matched", "confirmed")),
-        "tasks: cancel what is superseded": lambda: tasks.supersede(newest, by="bench"),
+        "tasks: bins that wait for other audits": lambda: tasks.create(newest, [], by="bench"),
         "leases: the next task": lambda: leases.claim(user, where="photo", seconds=1, now=now),
         "leases: the next of an aisle": lambda: leases.claim(
             user, where="bin", seconds=1, site="DC1", aisle="P-75", now=now + timedelta(hours=1)

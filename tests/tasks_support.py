@@ -26,6 +26,7 @@ from binsight.storage.ledger import (
     TaskRows,
     User,
 )
+from binsight.storage.ledger.tasks import PLANNED
 from binsight.webhooks import EventMessage
 
 EXPECTED = 3
@@ -51,24 +52,24 @@ def a_line(place: int, *, expected: int = EXPECTED, verdict: str = "suspect", **
     )
 
 
-def an_audit(ledger: Ledger, lines: Sequence[AuditLineRow], *, folder: str = ".") -> Audit:
-    """An audit of these lines with a task for each, in their order."""
+def an_audit(ledger: Ledger, lines: Sequence[AuditLineRow], *, folder: str = ".", origin: str = PLANNED) -> Audit:
+    """An audit of these lines with a task for each, in their order, but for bins that keep one of an audit before."""
     kept = Audits(ledger)
     audit = kept.begin(model="default:0123456789ab", certificate_sha256=None, terms={"folder": folder}, by="ann")
     kept.add(audit, lines)
     verdicts = {f"num_{word}": sum(line.verdict == word for line in lines) for word in WORDS}
     rest = {"num_records": len(lines), "exceptions": {}, "units_off": 1.0, "units_expected": 9}
     kept.end(audit, verdicts | rest)
-    TaskRows(ledger).create(audit.id, [task_of_line(line) for line in lines], by="ann")
+    TaskRows(ledger).create(audit.id, [task_of_line(line, origin) for line in lines], by="ann")
     return audit
 
 
-def task_of_line(line: AuditLineRow) -> NewTask:
-    """The task of a line, planned."""
+def task_of_line(line: AuditLineRow, origin: str = PLANNED) -> NewTask:
+    """The task of a line."""
     record = json.loads(line.record)
     return NewTask(
         place=line.place,
-        origin="planned",
+        origin=origin,
         site=record["site"],
         aisle=record["aisle"],
         bin_id=line.bin_id,

@@ -21,6 +21,7 @@ from binsight.audit.evidence import make_evidence
 from binsight.audit.lines import WORDS
 from binsight.cli import cli
 from binsight.errors import BinsightError, ChangedMeanwhile, GateFailed, MissingObject, StorageFailure
+from binsight.storage.api_key import stamp
 from binsight.storage.ledger import (
     Archives,
     Audit,
@@ -123,6 +124,45 @@ def test_what_waits_for_somebody_or_is_new_stays(ledger: Ledger) -> None:
     all_counted(ledger)
     assert len(old_audits(ledger, TOMORROW)) == 1
     assert old_audits(ledger, datetime.now(UTC) - timedelta(hours=1)) == []
+
+
+def test_an_audit_that_was_cut_off_goes_once_it_has_been_silent_for_a_day(
+    ledger: Ledger, audit: Audit, store: Objects
+) -> None:
+    kept, archives = Audits(ledger), Archives(ledger)
+    archive(ledger, audit.id, store, by="carl")
+    cut_off = kept.begin(model="m:1", certificate_sha256=None, terms={}, by="ann")
+    kept.add(cut_off, LINES[:10])
+    # This one was killed before its first lines: there is nothing to take out.
+    kept.begin(model="m:1", certificate_sha256=None, terms={}, by="ann")
+    now, day = datetime.now(UTC), timedelta(days=1)
+    assert archives.old(stamp(now + day)) == [], "it may still run"
+    assert archives.old(stamp(now), now=now + day) == [cut_off.id]
+    assert archives.old(stamp(now - day), now=now + day) == []
+    archive(ledger, cut_off.id, store, by="carl")
+    assert kept_places(ledger, cut_off) == []
+    with pytest.raises(MissingObject, match="lie in"):
+        kept.add(cut_off, LINES[10:20])
+    assert prove(ledger).broken is None
+    assert restore(ledger, cut_off.id, open_store, by="carl") == 10
+    assert prove(ledger).broken is None
+
+
+def test_an_audit_that_goes_on_while_it_is_archived_is_left_as_it_is(
+    ledger: Ledger, audit: Audit, store: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, write = Audits(ledger), Objects.write
+    going = kept.begin(model="m:1", certificate_sha256=None, terms={}, by="ann")
+    kept.add(going, LINES[:10])
+
+    def meanwhile(self: Objects, name: str, data: bytes) -> None:
+        write(self, name, data)
+        kept.add(going, LINES[10:20])
+
+    monkeypatch.setattr(Objects, "write", meanwhile)
+    with pytest.raises(ChangedMeanwhile, match="was not cut off: it kept lines meanwhile"):
+        archive(ledger, going.id, store, by="carl")
+    assert len(kept_places(ledger, going)) == 20
 
 
 def test_a_count_that_can_be_taken_back_keeps_its_audit(ledger: Ledger) -> None:

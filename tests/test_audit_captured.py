@@ -27,8 +27,9 @@ def kept(places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return tmp_path
 
 
-def capture(bin_id: str, count: int, minute: float, model: str = MODEL) -> Capture:
-    answer = {"count": count, "probs": SURE[count], "flags": [], "model": model, "bin_label": f"label {bin_id}"}
+def capture(bin_id: str, count: int, minute: float, model: str = MODEL, label: str | None = "") -> Capture:
+    label = f"label {bin_id}" if label == "" else label
+    answer = {"count": count, "probs": SURE[count], "flags": [], "model": model, "bin_label": label}
     photo = stripped(drawn_photo(count, seed=count))
     return a_capture(minute, photo, inference_id=bin_id, answer=json.dumps(answer))
 
@@ -75,6 +76,21 @@ def test_photos_are_found_by_the_label_that_was_read_in_them(kept: Path) -> None
     keep(capture("whatever", 3, minute=0))
     (kept / "records.csv").write_text("bin_id,expected_qty\nlabel whatever,3\n")
     assert audit(kept, "--by-label")[1]["label whatever"]["count"] == 3
+
+
+def test_by_name_a_label_that_two_bins_photos_share_takes_neither_away(kept: Path) -> None:
+    keep(capture("A-1", 3, minute=0, label="A-2"), capture("A-2", 2, minute=1, label="A-2"))
+    (kept / "records.csv").write_text("bin_id,expected_qty\nA-1,3\nA-2,2\n")
+    assert {name: line["count"] for name, line in audit(kept)[1].items()} == {"A-1": 3, "A-2": 2}
+
+
+def test_by_label_a_name_that_two_bins_photos_share_takes_neither_away(kept: Path) -> None:
+    photos = [("A-1", 5), ("A-2", 2), ("A-1", 3), (None, 1)]
+    keep(*(capture("bin.jpg", n, minute=minute, label=label) for minute, (label, n) in enumerate(photos)))
+    (kept / "records.csv").write_text("bin_id,expected_qty\nA-1,3\nA-2,2\n")
+    assert {name: line["count"] for name, line in audit(kept, "--by-label")[1].items()} == {"A-1": 3, "A-2": 2}
+    unused = (kept / "audit" / "unused.txt").read_text().splitlines()
+    assert len(unused) == 1, "the one without a label"
 
 
 def test_captures_without_files_are_refused_with_the_mend(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

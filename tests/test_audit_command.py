@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
+from tests.tasks_support import a_user, claim, count
 
 from binsight.audit.command import Photos, Terms, run_audit
 from binsight.cli import cli
 from binsight.errors import BadInput, BinsightError, GateFailed, StorageFailure
 from binsight.imaging.drawn import drawn_photo
-from binsight.storage.ledger import Audits, Journal, Ledger, prove
+from binsight.storage.ledger import Audits, Journal, Ledger, TaskRows, prove
 from binsight.storage.ledger.tables import audit_lines
 
 Run = Callable[..., Result]
@@ -24,8 +25,8 @@ COUNTS = (0, 1, 2, 3, 4, 5)
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
-    for count in COUNTS:
-        (folder / f"bin-{count}.jpg").write_bytes(drawn_photo(count, seed=count))
+    for number in COUNTS:
+        (folder / f"bin-{number}.jpg").write_bytes(drawn_photo(number, seed=number))
     return folder
 
 
@@ -209,6 +210,48 @@ def test_an_audit_that_is_cut_off_keeps_what_it_had_and_proves(
         *("audit.begun", "audit.lines", "audit.lines")
     ]
     assert prove(ledger).broken is None
+    ledger.close()
+
+
+def test_it_says_how_many_bins_keep_the_task_of_an_earlier_audit(
+    tmp_path: Path, run: Run, places: dict[str, str]
+) -> None:
+    counts, probs = tmp_path / "counts.jsonl", [0.01, 0.97, *[0.02 / 19] * 19]
+    counts.write_text("".join(json.dumps({"photo": f"A-{n}.jpg", "probs": probs}) + "\n" for n in (1, 2)))
+    said = []
+    for name in ("first", "second"):
+        result = run(a_file(tmp_path, "A-1,9", "A-2,9"), "--estimates", counts, "--tasks", "--out", tmp_path / name)
+        said.append([line for line in result.stdout.splitlines() if "task" in line])
+        ledger = Ledger.open(places["BINSIGHT_LEDGER"])
+        ben = a_user(ledger, f"ben {name}")
+        count(ledger, claim(ledger, ben).token, 1, ben)
+        ledger.close()
+    assert said == [
+        ["2 tasks given out; binsight serve shows them to those who count"],
+        [
+            "1 tasks given out; binsight serve shows them to those who count",
+            "1 bins wait since an earlier audit already, and keep the task that they have",
+        ],
+    ]
+
+
+def test_an_audit_that_is_cut_off_before_its_tasks_is_made_up_for_by_the_next(
+    tmp_path: Path, run: Run, places: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts, probs = tmp_path / "counts.jsonl", [0.01, 0.97, *[0.02 / 19] * 19]
+    counts.write_text("".join(json.dumps({"photo": f"A-{n}.jpg", "probs": probs}) + "\n" for n in (1, 2)))
+
+    def cut_off(*_: object) -> int:
+        raise StorageFailure("the disk is full")
+
+    arguments = (a_file(tmp_path, "A-1,9", "A-2,9"), "--estimates", counts, "--tasks", "--out", tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr("binsight.audit.keep.Keeper.give_out", cut_off)
+        assert run(*arguments).exit_code != 0
+    ledger = Ledger.open(places["BINSIGHT_LEDGER"])
+    assert TaskRows(ledger).tally() == {}
+    assert run(*arguments).exit_code == 0
+    assert TaskRows(ledger).tally() == {"count": 2}
     ledger.close()
 
 

@@ -9,7 +9,7 @@ from tests.ledger_support import Opener
 from tests.tasks_support import a_line, a_user, an_audit, claim, count, state
 
 from binsight.errors import ChangedMeanwhile
-from binsight.storage.ledger import BIN, PHOTO, Audit, Leases, Ledger, User, prove
+from binsight.storage.ledger import BIN, PHOTO, Audit, Leases, Ledger, TaskRows, User, prove
 
 LINES = [a_line(place) for place in range(1, 7)]
 
@@ -136,7 +136,22 @@ def test_a_bin_whose_photo_is_no_use_is_counted_at_the_bin(ledger: Ledger, ben: 
     Leases(ledger).skip(first.token, user=ben.id, name="ben", reason="UNCLEAR_PHOTO")
     assert claim(ledger, cat).task.bin_id == "A-0002", "not from its photo"
     at_bin = [claim(ledger, user, BIN).task.bin_id for user in (ben, cat)]
-    assert at_bin == ["A-0003", "A-0001"], "at the bin, by somebody else: A-0002 is somebody's"
+    assert at_bin == ["A-0001", "A-0003"], "at the bin, by whoever is there: A-0002 is somebody's"
+
+
+def test_what_two_people_cannot_count_from_its_photo_is_counted_at_the_bin_and_else_decided_on(
+    ledger: Ledger, ben: User, cat: User
+) -> None:
+    an_audit(ledger, LINES[:1])
+    for where, at_bin in ((PHOTO, [("DC1", "A", 1)]), (BIN, [])):
+        for user in (ben, cat):
+            lease = claim(ledger, user, where)
+            Leases(ledger).skip(lease.token, user=user.id, name=user.name, reason="OTHER")
+            assert Leases(ledger).claim(user.id, where=where, seconds=60) == [], "not again"
+        assert not TaskRows(ledger).detail(lease.task.id).task.from_photo
+        assert Leases(ledger).aisles(ben.id) == at_bin
+    assert state(ledger, lease) == ("approve", None)
+    assert prove(ledger).broken is None
 
 
 @pytest.mark.usefixtures("audit")

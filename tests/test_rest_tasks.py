@@ -1,6 +1,7 @@
 """Tasks for programs over the service's API: read, given out, and counted by a stock system's people."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from tests.tasks_support import a_line, an_audit
 from binsight.console import add_console
 from binsight.service.app import make_app
 from binsight.settings import Settings
-from binsight.storage.ledger import ApiKeys, Audit, Audits, Ledger, TaskRows, prove
+from binsight.storage.ledger import ApiKeys, Audit, AuditLineRow, Audits, FoundBy, Ledger, TaskRows, prove
+from binsight.storage.ledger.tasks import record_of
 
 LINES = [a_line(place) for place in range(1, 5)]
 
@@ -84,16 +86,37 @@ def test_a_count_that_is_sent_again_counts_once(client: TestClient) -> None:
     assert send(client, task, 5, "ben")["status"] == 409
 
 
-def test_bins_are_given_out_once(client: TestClient, ledger: Ledger) -> None:
+def audited(ledger: Ledger, *lines: AuditLineRow) -> Audit:
+    """An audit of these lines without tasks."""
     kept = Audits(ledger)
     made = kept.begin(model="m:1", certificate_sha256=None, terms={}, by="ann")
-    kept.add(made, LINES)
+    kept.add(made, lines, [FoundBy(site=record_of(line)["site"], aisle="A", value_off=None) for line in lines])
     kept.end(made, {})
-    wanted = {"audit": made.id, "bins": ["A-0001", "A-0002", "nowhere"]}
+    return made
+
+
+def test_bins_are_given_out_once(client: TestClient, ledger: Ledger) -> None:
+    wanted = {"audit": audited(ledger, *LINES).id, "bins": ["A-0001", "A-0002", "nowhere"]}
     assert client.post("/v1/tasks", json=wanted).json() == {
         "created": 2, "there_already": 0, "unknown": ["nowhere"],
     }  # fmt: skip
     assert client.post("/v1/tasks", json=wanted).json()["there_already"] == 2
+
+
+def test_a_bin_that_waits_for_a_recount_is_there_already(client: TestClient, ledger: Ledger) -> None:
+    send(client, client.get("/v1/tasks").json()["tasks"][0]["id"], 4, "ben")
+    wanted = {"audit": audited(ledger, *LINES).id, "bins": ["A-0001", "A-0002"]}
+    assert client.post("/v1/tasks", json=wanted).json() == {"created": 1, "there_already": 1, "unknown": []}
+
+
+def test_bins_of_one_name_are_given_out_at_the_site_that_is_named(client: TestClient, ledger: Ledger) -> None:
+    called_alike = [replace(a_line(place, site=f"DC{place}"), bin_id="B-01") for place in (1, 2, 3)]
+    wanted = {"audit": audited(ledger, *called_alike).id, "bins": ["B-01"]}
+    for site, numbers in (("DC2", (1, 0, [])), ("DC2", (0, 1, [])), ("DC9", (0, 0, ["B-01"])), (None, (2, 1, []))):
+        said = client.post("/v1/tasks", json=wanted | {"site": site}).json()
+        assert (said["created"], said["there_already"], said["unknown"]) == numbers, site
+    tasks = client.get("/v1/tasks", params={"audit": wanted["audit"]}).json()["tasks"]
+    assert [task["site"] for task in tasks] == ["DC2", "DC1", "DC3"]
 
 
 def test_a_request_that_is_wrong_gets_the_one_error_shape(client: TestClient) -> None:

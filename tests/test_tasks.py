@@ -185,6 +185,21 @@ def test_a_count_is_taken_back_and_made_again(ledger: Ledger, ben: User) -> None
 
 
 @pytest.mark.usefixtures("audit")
+@pytest.mark.parametrize("number", [33, 3])
+def test_what_was_taken_back_is_not_taken_in_when_its_form_is_sent_again(
+    ledger: Ledger, ben: User, number: int
+) -> None:
+    lease = claim(ledger, ben)
+    count(ledger, lease.token, 33, ben)
+    again = Counts(ledger).withdraw(lease.token, user=ben.id, name="ben", seconds=60)
+    for _ in range(2):
+        with pytest.raises(ChangedMeanwhile, match="you took your count of bin A-0001 back; count it again"):
+            count(ledger, lease.token, number, ben)
+    count(ledger, again.token, 3, ben)
+    assert state(ledger, lease) == ("matched", 3)
+
+
+@pytest.mark.usefixtures("audit")
 def test_a_count_whose_outcome_was_seen_stands(ledger: Ledger, ben: User) -> None:
     lease = claim(ledger, ben)
     with pytest.raises(ChangedMeanwhile, match="nothing to see before your count is in"):
@@ -214,15 +229,6 @@ def test_an_old_count_stands(ledger: Ledger, ben: User) -> None:
 
 
 # --- Audits and their tasks ---
-
-
-def test_a_newer_audit_takes_over_the_bins_that_nobody_counted(ledger: Ledger, audit: Audit, ben: User) -> None:
-    counted = claim(ledger, ben)
-    count(ledger, counted.token, 4, ben)
-    newer = an_audit(ledger, LINES[:3])
-    assert TaskRows(ledger).supersede(newer.id, by="ann") == 2
-    assert TaskRows(ledger).tally(audit.id) == {"recount": 1, "cancelled": 2, "count": 3}
-    assert prove(ledger).broken is None
 
 
 def test_a_line_has_one_task(ledger: Ledger, audit: Audit) -> None:

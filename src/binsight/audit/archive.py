@@ -16,6 +16,7 @@ from binsight.audit.archive_files import archive_bytes, archived_groups
 from binsight.errors import BinsightError, MissingObject, StorageFailure
 from binsight.storage.api_key import stamp
 from binsight.storage.ledger import Archives, Audits, Entry, Ledger
+from binsight.storage.ledger.archives import size_of
 from binsight.storage.objects import Objects
 
 Open = Callable[[str], Objects]
@@ -50,7 +51,7 @@ def archive(ledger: Ledger, audit_id: str, store: Objects, *, by: str) -> Archiv
                 f"{store.url}/{name} is not as it was written; nothing was taken out, archive again"
             )
         archives.archive(
-            audit_id, place=store.url, name=name, sha256=digest, num_lines=sum(map(_size, groups)), by=by
+            audit_id, place=store.url, name=name, sha256=digest, num_lines=sum(map(size_of, groups)), by=by
         )
         num_bytes = len(data)
     else:
@@ -62,8 +63,8 @@ def archive(ledger: Ledger, audit_id: str, store: Objects, *, by: str) -> Archiv
 
 
 def old_audits(ledger: Ledger, before: datetime) -> list[str]:
-    """The audits that ended before this moment and may be archived, the oldest first: all but the newest that ended, and
-    those with tasks that wait for somebody."""
+    """The audits that ended, or were cut off, before this moment and may be archived, the oldest first: all but the newest
+    that ended, and those with tasks that wait for somebody."""
     return Archives(ledger).old(stamp(before))
 
 
@@ -94,10 +95,6 @@ def archive_faults(ledger: Ledger, open_place: Open, *, place: str | None = None
         except BinsightError as error:
             faults.append(str(error))
     return faults
-
-
-def _size(group: Entry) -> int:
-    return int(group.body["last"]) - int(group.body["first"]) + 1
 
 
 def _checked(entry: Entry, store: Objects) -> bytes:

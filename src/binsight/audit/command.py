@@ -106,7 +106,7 @@ def run_audit(
                 )
             keeper.end(tally.as_json())
             drawn = () if watch is None else watch.drawn_lines()
-            num_given_out = keeper.give_out(plan.tasks, drawn) if terms.give_out else 0
+            num_given_out = keeper.give_out(plan.tasks, drawn) if terms.give_out else None
             done = Done(
                 tally=tally,
                 plan=plan,

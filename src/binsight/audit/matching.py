@@ -65,8 +65,8 @@ def against_photos(
     read = photo_reader(endpoint_url=photos.endpoint_url, anonymous=photos.anonymous)
     with PhotoIndex.opened() as index:
         count = partial(counter.count, note=note)
-        _fill(index, photos, count, counter)
         found_by = LABEL if photos.by_label else NAME
+        _fill(index, photos, count, counter, found_by)
         index.claim(records, by=found_by)
         lines = audited(
             records,
@@ -81,12 +81,14 @@ def against_photos(
         yield Matched(index=index, read=read, lines=lines)
 
 
-def _fill(index: PhotoIndex, photos: Photos, count: Callable[..., Iterator[Result]], counter: Counter) -> None:
+def _fill(
+    index: PhotoIndex, photos: Photos, count: Callable[..., Iterator[Result]], counter: Counter, found_by: str
+) -> None:
     """Index what was counted already, and else the photos' names; by label all are counted, to read it."""
     if photos.estimates is not None:
         index.add_results(read_estimates(photos.estimates, num_counts=counter.bundle.spec.num_counts))
     if photos.captured:
-        index.add_captured(captured_photos(settings(), model=counter.bundle.name))
+        index.add_captured(captured_photos(settings(), model=counter.bundle.name), by=found_by)
     for argument in photos.arguments:  # a file that is not there is not looked for before it is counted
         if "://" not in argument and not glob.has_magic(argument) and not Path(argument).exists():
             raise MissingObject(f"{argument} is not there; check the path to the photos")

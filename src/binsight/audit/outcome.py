@@ -30,14 +30,15 @@ PROBLEM_COLUMNS = ("row", "column", "shown", "sentence")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """A finished audit. `audit` is its place in the ledger, where it is kept; so many of its tasks were given out."""
+    """A finished audit. `audit` is its place in the ledger, where it is kept; so many of its tasks were given out, or None
+    where none were to be."""
 
     tally: Tally
     plan: Plan
     by_value: bool
     num_problems: int
     audit: Audit | None
-    num_given_out: int = 0
+    num_given_out: int | None = None
     outlook: Outlook | None = None
 
     @property
@@ -68,6 +69,8 @@ class Done:
             yield f"kept in the ledger as audit {self.audit.id}"
         if self.num_given_out:
             yield f"{self.num_given_out:,} tasks given out; binsight serve shows them to those who count"
+        if self.num_given_out is not None and (rest := len(self.plan.tasks) - self.num_given_out):
+            yield f"{rest:,} bins wait since an earlier audit already, and keep the task that they have"
 
 
 def write_outcome(

@@ -79,22 +79,22 @@ class PhotoIndex:
             (one.photo, _as_text(one), one.bin_label if isinstance(one, CountEstimate) else None) for one in results
         )
 
-    def add_captured(self, photos: Iterable[CapturedPhoto]) -> int:
-        """Index photos that a service kept, in the order of time: of those that are called alike, or have one label, only
-        the newest stays. How many there were."""
+    def add_captured(self, photos: Iterable[CapturedPhoto], *, by: str = NAME) -> int:
+        """Index photos that a service kept, in the order of time, by what they are to be found by: of those that are called
+        alike, or by label have the same one, only the newest stays. How many there were."""
         (before,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM photos").fetchone()
         last = before
         self._connection.execute("BEGIN")
         for last, photo in enumerate(photos, before + 1):
-            keys = [(NAME, photo.called), *([(LABEL, photo.label)] if photo.label else [])]
-            for key in keys:
-                older = "(SELECT photo FROM keys WHERE kind = ? AND key = ?)"
-                self._connection.execute(f"DELETE FROM photos WHERE id IN {older}", key)  # noqa: S608 - no input in it
-                self._connection.execute("DELETE FROM keys WHERE kind = ? AND key = ?", key)
+            key = photo.label if by == LABEL else photo.called
+            older = "(SELECT photo FROM keys WHERE kind = ? AND key = ?)"
+            self._connection.execute(f"DELETE FROM photos WHERE id IN {older}", (by, key))  # noqa: S608 - no input in it
+            self._connection.execute("DELETE FROM keys WHERE kind = ? AND key = ?", (by, key))
             result = None if photo.result is None else _as_text(photo.result)
             row = (last, photo.name, result, photo.taken_at.isoformat())
             self._connection.execute("INSERT INTO photos (id, name, result, taken_at) VALUES (?, ?, ?, ?)", row)
-            self._connection.executemany("INSERT INTO keys VALUES (?, ?, ?)", [(*key, last) for key in keys])
+            if key is not None:
+                self._connection.execute("INSERT INTO keys VALUES (?, ?, ?)", (by, key, last))
         self._connection.execute("COMMIT")
         return int(last - before)
 

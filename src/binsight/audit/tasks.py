@@ -18,12 +18,12 @@ FOUND = (MATCHED, CONFIRMED, APPROVED)
 def make_tasks(
     ledger: Ledger, audit: Audit, planned: Iterable[Planned], *, drawn: Collection[int] = (), by: str
 ) -> int:
-    """Tasks of a plan, in its order; how many. Those that wait for the same bins since earlier audits are cancelled.
+    """Tasks of a plan, in its order; how many, which may be fewer: a bin that waits since an earlier audit keeps that task
+    where it was drawn by lot or somebody counted it, and else has the new one instead.
 
     `drawn` are the lines among them that were drawn at random: the ledger knows which, nobody who counts does.
     Raises `ChangedMeanwhile` where some of them have tasks already.
     """
-    rows = TaskRows(ledger)
     new = (
         NewTask(
             place=one.line,
@@ -35,9 +35,7 @@ def make_tasks(
         )
         for one in planned
     )
-    number = rows.create(audit.id, new, by=by)
-    rows.supersede(audit.id, by=by)
-    return number
+    return TaskRows(ledger).create(audit.id, new, by=by)
 
 
 def policy_of(ledger: Ledger) -> Policy:

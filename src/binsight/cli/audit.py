@@ -87,7 +87,8 @@ def verify_log(head: str | None, archives: bool, endpoint_url: str | None, as_js
     Every act, of an audit or of a person, is an entry of the journal, chained to the one before by its hash; verdicts,
     tasks, counts and decisions are proven by the digests in it. The result is how many entries hold, and the last hash:
     kept elsewhere, on paper for one, and given with --head the next time, it also shows whether the end was cut off.
-    Lines of archived audits are proven with --archives. Ends non-zero where the chain is broken.
+    People may go on working: the ledger is proven as it stood at the beginning. Lines of archived audits are proven with
+    --archives. Ends non-zero where the chain is broken.
     """
     head = None if head is None else head.strip().lower()
     if head is not None and not _HASH.fullmatch(head):

@@ -16,7 +16,7 @@ from binsight.cli.options import json_option, print_json, require_extra, who
     type=click.IntRange(0, 36500),
     default=400,
     show_default=True,
-    help="Days since its end.",
+    help="Days since its end, or since its last line where it was cut off.",
 )
 @click.option("--dry-run", is_flag=True, help="Say which audits these are, and change nothing.")
 @click.option("--endpoint-url", help="Address of an S3-compatible server for s3:// URLs.")
@@ -25,8 +25,9 @@ def archive(place: str, days: int, dry_run: bool, endpoint_url: str | None, as_j
     """Take old audits' lines out of the ledger, into Parquet files.
 
     PLACE is a folder or an s3:// URL. An audit goes where it ended so many days ago and no task of it waits for
-    somebody; the newest stays. Its lines that became tasks stay too, with counts, decisions, tallies and the whole
-    journal, and binsight audit restore brings the rest back. Killed, run it again.
+    somebody; the newest stays. One that was cut off goes too, a day after its last line at the earliest. Lines that
+    became tasks stay, with counts, decisions, tallies and the whole journal, and binsight audit restore brings the rest
+    back. Killed, run it again.
 
     The result is a file an audit, read back before anything is taken out, its hash in the journal.
     """

@@ -72,14 +72,15 @@ class TaskDetail(TaskAnswer):
 
 
 class GiveOut(BaseModel):
-    """Bins of an audit that are to be counted, by their ids."""
+    """Bins of an audit that are to be counted, by their ids: at one site, or wherever bins are called so."""
 
     audit: str = Field(max_length=36)
+    site: str | None = Field(None, max_length=200, description="As the records have it; every site by default.")
     bins: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(min_length=1, max_length=MOST)
 
 
 class GivenOut(BaseModel):
-    """How many tasks were made; bins that have one already keep it."""
+    """How many tasks were made; bins that wait already, for this audit or another, keep the task that they have."""
 
     created: int
     there_already: int
@@ -127,7 +128,7 @@ def tasks(
 @router.post("/tasks", responses=ERRORS, dependencies=[needs(TASKS)])
 def give_out(request: Request, wanted: GiveOut) -> GivenOut:
     """Give bins of an audit out as tasks. Sent again, it makes none twice."""
-    made = _work(request).give_out(wanted.audit, wanted.bins, by=_who(request))
+    made = _work(request).give_out(wanted.audit, wanted.bins, site=wanted.site, by=_who(request))
     return GivenOut(created=made.created, there_already=made.there_already, unknown=list(made.unknown))
 
 

@@ -60,16 +60,16 @@ class TaskWork:
         """Open the ledger. Raises as `Ledger.open`."""
         return cls(Ledger.open(url))
 
-    def give_out(self, audit: str, bins: Iterable[str], *, by: str) -> Made:
-        """Make tasks of an audit's bins, where they have none."""
+    def give_out(self, audit: str, bins: Iterable[str], *, site: str | None = None, by: str) -> Made:
+        """Make tasks of an audit's bins, at all sites or at one, where they have none."""
         search, there, new, unknown = Search(self._ledger), 0, list[NewTask](), list[str]()
         for bin_id in dict.fromkeys(bins):
-            of_audit = search.of_bin(bin_id, audit=audit)
+            of_audit = search.of_bin(bin_id, audit=audit, site=site)
             unknown += [bin_id] * (not of_audit)
             there += sum(one.task is not None for one in of_audit)
             new += [task_of_line(one) for one in of_audit if one.task is None]
         created = TaskRows(self._ledger).create(audit, new, by=by) if new else 0
-        return Made(created=created, there_already=there, unknown=unknown)
+        return Made(created=created, there_already=there + len(new) - created, unknown=unknown)
 
     def count(self, task_id: str, counted: int, *, by: str, key: str, comment: str) -> tuple[Task, bool]:
         """Keep a count that a person of another system made; the task after it, and whether it had been sent before.

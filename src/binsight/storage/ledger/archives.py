@@ -7,20 +7,24 @@ proven at any moment.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from binsight.errors import ChangedMeanwhile, GateFailed, MissingObject
+from binsight.storage.api_key import stamp
 from binsight.storage.ledger.archived import ARCHIVED, RESTORED, archived
-from binsight.storage.ledger.audits import ENDED, LINES, AuditLineRow, FoundBy, lines_with_tasks, row_fields
+from binsight.storage.ledger.audits import BEGUN, ENDED, LINES, AuditLineRow, FoundBy, lines_with_tasks, row_fields
 from binsight.storage.ledger.database import Ledger
-from binsight.storage.ledger.journal import Entry, Journal, append, digest_of_rows, hold_end
+from binsight.storage.ledger.journal import Entry, Journal, append, digest_of_rows, entries_of, hold_end
 from binsight.storage.ledger.leases import OPEN
 from binsight.storage.ledger.tables import audit_lines, audits, journal, tasks
 
 _WAITING = (*OPEN, "approve")
 """States in which something is still to come of a task."""
+SILENT_S = 86_400
+"""An audit that has kept nothing for so long runs no more: a thousand lines take minutes, where photos are slow hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,22 +41,26 @@ class Archives:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def old(self, before: str) -> list[str]:
-        """The audits that ended before this moment, all of whose tasks are over, the oldest first; never the newest.
+    def old(self, before: str, *, now: datetime | None = None) -> list[str]:
+        """The audits that ended, or were cut off, before this moment, all of whose tasks are over, the oldest first; never
+        the newest that ended.
 
-        One that was archived is among them while lines of it are left that should have gone.
+        One without an end whose last act is a day old was cut off: one that runs keeps lines all the time. One that was
+        archived is among them while lines of it are left that should have gone.
         """
-        ended = (
-            sa.select(audits.c.id, audits.c.begun_at, journal.c.at)
-            .join(journal, (journal.c.kind == ENDED) & (journal.c.subject == audits.c.id))
-            .order_by(audits.c.begun_at)
-        )
+        is_end = (journal.c.kind == ENDED) & (journal.c.subject == audits.c.id)
+        begun = sa.select(audits.c.id, journal.c.at).outerjoin(journal, is_end).order_by(audits.c.begun_at)
+        a_day_ago = stamp((now or datetime.now(UTC)) - timedelta(seconds=SILENT_S))
         with self._ledger.reading() as connection:
-            found = connection.execute(ended).all()[:-1]
+            found = connection.execute(begun.where(audits.c.begun_at < before)).all()
+            newest = connection.execute(_newest_ended()).scalar()
             return [
                 row.id
                 for row in found
-                if row.at < before and not _has_work(connection, row.id) and _has_removable(connection, row.id)
+                if (row.at < before if row.at else _last_act(connection, row.id) < min(before, a_day_ago))
+                and row.id != newest
+                and not _has_work(connection, row.id)
+                and _has_removable(connection, row.id)
             ]
 
     def groups(self, audit_id: str) -> list[Entry]:
@@ -96,10 +104,14 @@ class Archives:
     def archive(self, audit_id: str, *, place: str, name: str, sha256: str, num_lines: int, by: str) -> None:
         """Keep that the file `name` below `place` has all lines of an audit, which may be taken out from now on.
 
-        Raises `ChangedMeanwhile` where somebody made a task of it meanwhile.
+        Raises `ChangedMeanwhile` where somebody made a task of it meanwhile, or more lines were kept.
         """
         with self._ledger.writing() as connection:
-            hold_end(connection)  # who makes a task of it waits, and is then refused
+            hold_end(connection)  # who makes a task of it, or keeps lines, waits, and is then refused
+            if sum(map(size_of, entries_of(connection, audit_id, (LINES,)))) != num_lines:
+                raise ChangedMeanwhile(
+                    f"audit {audit_id} was not cut off: it kept lines meanwhile; let it end first"
+                )
             if _has_work(connection, audit_id):
                 raise ChangedMeanwhile(
                     f"audit {audit_id} was given new tasks meanwhile; archive it when they are over"
@@ -162,6 +174,11 @@ class Archives:
         return None
 
 
+def size_of(group: Entry) -> int:
+    """How many lines a group has."""
+    return int(group.body["last"]) - int(group.body["first"]) + 1
+
+
 def _in(group: Entry) -> "sa.ColumnElement[bool]":
     return audit_lines.c.place.between(group.body["first"], group.body["last"])
 
@@ -172,6 +189,17 @@ def _named(group: Entry) -> str:
 
 def _picked(kind: Any, row: "sa.RowMapping") -> Any:
     return kind(**{name: row[name] for name in kind.__slots__})
+
+
+def _newest_ended() -> "sa.Select[tuple[str]]":
+    ended = (journal.c.kind == ENDED) & (journal.c.subject == audits.c.id)
+    return sa.select(audits.c.id).where(sa.exists().where(ended)).order_by(audits.c.begun_at.desc()).limit(1)
+
+
+def _last_act(connection: sa.Connection, audit_id: str) -> str:
+    """When an audit began, or kept its last lines."""
+    of = journal.c.kind.in_((BEGUN, LINES)) & (journal.c.subject == audit_id)
+    return str(connection.execute(sa.select(sa.func.max(journal.c.at)).where(of)).scalar())
 
 
 def _has_work(connection: sa.Connection, audit_id: str) -> bool:

@@ -95,7 +95,10 @@ class Audits:
         return audit
 
     def add(self, audit: Audit, lines: Sequence[AuditLineRow], found_by: Sequence[FoundBy] = ()) -> None:
-        """Keep lines, all of them or none, and their digest in the journal; `found_by` has one for each, or none."""
+        """Keep lines, all of them or none, and their digest in the journal; `found_by` has one for each, or none.
+
+        Raises `MissingObject` where the audit was taken for one that was cut off, and archived.
+        """
         rows = list(map(row_fields, lines))
         places = [{name: getattr(one, name) for name in FoundBy.__slots__} for one in found_by] or [{}] * len(rows)
         body = {"first": lines[0].place, "last": lines[-1].place, "sha256": digest_of_rows(rows)}
@@ -105,6 +108,7 @@ class Audits:
                 [{"audit": audit.id, **row, **place} for row, place in zip(rows, places, strict=True)],
             )
             append(connection, kind=LINES, subject=audit.id, body=body, by=audit.begun_by)
+            check_whole(connection, audit.id)  # now that nobody else can archive it
 
     def end(self, audit: Audit, tally: Mapping[str, Any], aisles: Sequence[AisleRow] = ()) -> None:
         """Say that all lines are there, and what they came to. An audit without its end was cut off."""

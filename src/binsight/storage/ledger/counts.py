@@ -12,7 +12,7 @@ from binsight.errors import BadInput, ChangedMeanwhile, NotAllowed
 from binsight.storage.api_key import stamp
 from binsight.storage.ledger.database import Ledger
 from binsight.storage.ledger.journal import append, digest
-from binsight.storage.ledger.leases import OPEN, Lease, lease_of, new_lease
+from binsight.storage.ledger.leases import OPEN, Lease, give_back_bin, lease_of, new_lease
 from binsight.storage.ledger.tables import count_acts, counts, decisions, tasks
 from binsight.storage.ledger.tasks import Detail, detail_of
 
@@ -80,8 +80,8 @@ class Counts:
         """Keep a count; the same one sent again is kept once. On return it is in the ledger for good.
 
         A lease that ended is still good as long as nobody else was given the task. Raises `ChangedMeanwhile` where
-        somebody was, or where another number was sent with this token before; `BadInput` for a number that cannot be,
-        `MissingObject` for a task that was never this user's. A late count is kept in the journal.
+        somebody was, where another number was sent with this token before, or where that was taken back; `BadInput` for a
+        number that cannot be, `MissingObject` for a task that was never this user's. A late count is kept in the journal.
         """
         if not 0 <= counted <= MOST_COUNTED:
             raise BadInput(f"a count must be 0 to {MOST_COUNTED:,}, but is {counted}; count again")
@@ -91,7 +91,7 @@ class Counts:
             lease = lease_of(connection, token, user)
             before = connection.execute(sa.select(counts.c.counted).where(counts.c.token == token)).scalar()
             if before is not None:
-                return _again(lease, before, counted)
+                return _again(connection, lease, before, counted)
             detail = detail_of(connection, lease.task.id)
             if not _is_good(connection, lease, detail, name):
                 body = {"token": token, "counted": counted, "comment": comment}
@@ -161,6 +161,7 @@ class Counts:
             if token not in {one.token for one in detail.standing}:
                 raise ChangedMeanwhile("there is nothing to see before your count is in; count first")
             if not _has_act(connection, token, _SEEN):
+                give_back_bin(connection, lease.task, user=user)
                 connection.execute(
                     sa.insert(count_acts).values(token=token, kind=_SEEN, at=stamp(datetime.now(UTC)))
                 )
@@ -238,7 +239,9 @@ def _acted(kind: str) -> "sa.ColumnElement[bool]":
     return sa.exists().where((count_acts.c.token == counts.c.token) & (count_acts.c.kind == kind))
 
 
-def _again(lease: Lease, before: int, counted: int) -> Counted:
+def _again(connection: sa.Connection, lease: Lease, before: int, counted: int) -> Counted:
+    if _has_act(connection, lease.token, _WITHDRAWN):
+        raise ChangedMeanwhile(f"you took your count of bin {lease.task.bin_id} back; count it again")
     if before != counted:
         raise ChangedMeanwhile(
             f"bin {lease.task.bin_id} was counted as {before} already; take that back before you send {counted}"

@@ -20,6 +20,8 @@ except ImportError:
 BUSY_S = 30
 """SQLite has one writer at a time; the others wait so long for their turn."""
 _WRITES = "binsight_writes"
+_ONE_MOMENT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+"""PostgreSQL's transactions that see one moment; SQLite's all do, from their first statement on."""
 _MIGRATING = 0x62696E73
 """PostgreSQL's lock that one process alone may hold while it makes tables: "bins"."""
 
@@ -78,6 +80,16 @@ class Ledger:
         with self._explained(), engine.begin() as connection:
             yield connection
 
+    @contextmanager
+    def standing_still(self) -> Iterator["Ledger"]:
+        """This ledger as it stands at one moment, for the time of the block: to read rows that must agree with each other.
+
+        All that is read comes from one transaction, which holds no writer up. Raises as `reading`.
+        """
+        options = {} if self._engine.dialect.name == "sqlite" else _ONE_MOMENT
+        with self._explained(), self._engine.execution_options(**options).begin() as connection:
+            yield _StandingStill(self._engine, self.url, connection)
+
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
@@ -91,6 +103,20 @@ class Ledger:
             raise StorageFailure(
                 f"the ledger at {shown(self.url)} failed ({reason}); check the address, or start the database"
             ) from None
+
+
+class _StandingStill(Ledger):
+    """A ledger of which one transaction alone reads."""
+
+    def __init__(self, engine: sa.Engine, url: str, connection: sa.Connection) -> None:
+        super().__init__(engine, url)
+        self._connection = connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """The one transaction. Raises as `Ledger.reading`."""
+        with self._explained():
+            yield self._connection
 
 
 def inserted(connection: sa.Connection, into: sa.Insert, rows: Sequence[Mapping[str, Any]] | None = None) -> bool:

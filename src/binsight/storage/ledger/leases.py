@@ -24,7 +24,10 @@ OPEN = ("count", "recount")
 """States in which a task waits for somebody who counts."""
 SKIPPED = "task.skipped"
 MOST_SKIPS = 2
-"""A bin that so many people could not count at the bin waits for somebody who decides."""
+"""What so many people could not count from its photo is counted at the bin; what they could not count there waits for
+somebody who decides."""
+SEEN_S = 7 * 86_400
+"""Who has seen what came of his count of a bin knows its record, and counts that bin no more for so long after."""
 _NO_PHOTO = ("UNCLEAR_PHOTO", "WRONG_PHOTO")
 
 
@@ -57,7 +60,8 @@ class Leases:
     ) -> list[Lease]:
         """The tasks that this user has, and as many more as make `most`: those to do next, in walking order.
 
-        Nobody gets a task that he counted before, or skipped; from the photo, only those whose photo is to be counted.
+        Nobody gets a task that he counted before, or skipped there, nor a bin whose record he saw lately; from the photo,
+        only those whose photo is to be counted.
         """
         at = now or datetime.now(UTC)
         until = stamp(at + timedelta(seconds=seconds))
@@ -114,20 +118,22 @@ class Leases:
             his = tasks.c.lease.in_(mine) & (tasks.c.leased_until > at)
             return connection.execute(sa.update(tasks).where(his).values(leased_until=at)).rowcount
 
-    def aisles(self, user: str) -> list[tuple[str, str, int]]:
-        """Site and aisle of tasks that this user may count, and how many there are, in walking order.
+    def aisles(self, user: str, *, now: datetime | None = None) -> list[tuple[str, str, int]]:
+        """Site and aisle of tasks that this user may count at the bin, and how many there are, in walking order.
 
         Without those that he counted, whatever became of them: whether one still waits would say whether his count was
         what the record says, and he could take it back.
         """
         by = (tasks.c.site, tasks.c.aisle)
-        query = sa.select(*by, sa.func.count()).where(in_states(OPEN) & _may_count(user)).group_by(*by)
+        his = _may_count(user, BIN, now or datetime.now(UTC))
+        query = sa.select(*by, sa.func.count()).where(in_states(OPEN) & his).group_by(*by)
         with self._ledger.reading() as connection:
             found = connection.execute(query.order_by(sa.func.min(tasks.c.rank)))
             return [(row[0], row[1], row[2]) for row in found]
 
     def skip(self, token: str, *, user: str, name: str, reason: str, now: datetime | None = None) -> None:
-        """Pass a task on, for a reason; one whose photo is no use is to be counted at the bin from now on.
+        """Pass a task on, for a reason; one whose photo is no use, or was none to `MOST_SKIPS` people, is to be counted at
+        the bin from now on.
 
         Raises `ChangedMeanwhile` where the task is not this user's any more.
         """
@@ -139,9 +145,10 @@ class Leases:
             row = {"token": token, "task": lease.task.id, "user": user, "at": at, "reason": reason}
             connection.execute(sa.insert(skips).values(row))
             changed: dict[str, object] = {"lease": None, "leased_until": None}
-            if lease.where == PHOTO and reason in _NO_PHOTO:
+            is_enough = _num_skips(connection, lease.task.id, lease.where) >= MOST_SKIPS
+            if lease.where == PHOTO and (is_enough or reason in _NO_PHOTO):
                 changed["from_photo"] = False
-            if lease.where == BIN and _num_skips(connection, lease.task.id) >= MOST_SKIPS:
+            if lease.where == BIN and is_enough:
                 changed["state"] = "approve"
             connection.execute(sa.update(tasks).where(tasks.c.id == lease.task.id).values(changed))
             body = {"reason": reason, "where": lease.where, "state": changed.get("state", lease.task.state)}
@@ -173,6 +180,14 @@ def lease_of(connection: sa.Connection, token: str, user: str) -> Lease:
     return Lease(token=token, task=task_of(row), where=found.where, until=row.leased_until or "")
 
 
+def give_back_bin(connection: sa.Connection, task: Task, *, user: str) -> None:
+    """Take from a user what else he has of a task's bin, for other audits: he is about to see its record."""
+    his = sa.exists().where((leases.c.token == tasks.c.lease) & (leases.c.user == user))
+    same = (tasks.c.site == task.site) & (tasks.c.bin_id == task.bin_id) & (tasks.c.id != task.id)
+    given_back = sa.update(tasks).where(in_states(OPEN) & same & his).values(lease=None, leased_until=None)
+    connection.execute(given_back)
+
+
 def new_lease(
     connection: sa.Connection, task: Task, *, user: str, where: str, seconds: float, at: datetime
 ) -> Lease:
@@ -198,7 +213,7 @@ def _free(
     if most <= 0:
         return []
     is_free = tasks.c.lease.is_(None) | (tasks.c.leased_until <= stamp(at))
-    query = sa.select(tasks).where(in_states(OPEN) & is_free & _may_count(user))
+    query = sa.select(tasks).where(in_states(OPEN) & is_free & _may_count(user, where, at))
     if where == PHOTO:
         query = query.where(tasks.c.from_photo)
     for column, value in ((tasks.c.site, site), (tasks.c.aisle, aisle)):
@@ -211,11 +226,33 @@ def _free(
     return [task for task in found if task.id not in counted]
 
 
-def _may_count(user: str) -> "sa.ColumnElement[bool]":
-    """Tasks that the user neither counted nor passed on."""
+def _may_count(user: str, where: str, at: datetime) -> "sa.ColumnElement[bool]":
+    """Tasks that the user neither counted nor passed on there, of bins whose record he did not see lately.
+
+    What he could not count from its photo he may be able to count at the bin; not the other way round.
+    """
     counted = sa.exists().where(_counted_by(user) & (counts.c.task == tasks.c.id))
-    skipped = sa.exists().where((skips.c.task == tasks.c.id) & (skips.c.user == user))
-    return ~counted & ~skipped
+    passed_on = (skips.c.task == tasks.c.id) & (skips.c.user == user)
+    if where == BIN:
+        passed_on &= (leases.c.token == skips.c.token) & (leases.c.where == BIN)
+    return ~counted & ~sa.exists().where(passed_on) & ~_has_seen(user, at)
+
+
+def _has_seen(user: str, at: datetime) -> "sa.ColumnElement[bool]":
+    """Bins of which the user saw what came of a count that he made lately, whatever audit it was for."""
+    other = tasks.alias("other")
+    seen = (
+        sa.select(_bin_of(other))
+        .join(counts, counts.c.task == other.c.id)
+        .join(count_acts, (count_acts.c.token == counts.c.token) & (count_acts.c.kind == "seen"))
+        .where((counts.c.user == user) & (counts.c.counted_at > stamp(at - timedelta(seconds=SEEN_S))))
+    )
+    return _bin_of(tasks).in_(seen)
+
+
+def _bin_of(some: sa.FromClause) -> "sa.ColumnElement[str]":
+    """A bin's site and id in one column: of two, SQLite reads a whole list to say that they are not in it."""
+    return some.c.site + "\n" + some.c.bin_id
 
 
 def _counted_by(user: str) -> "sa.ColumnElement[bool]":
@@ -224,13 +261,14 @@ def _counted_by(user: str) -> "sa.ColumnElement[bool]":
     return (counts.c.user == user) & ~withdrawn
 
 
-def _num_skips(connection: sa.Connection, task: str) -> int:
-    at_bin = (
+def _num_skips(connection: sa.Connection, task: str, where: str) -> int:
+    """How many people passed a task on there."""
+    there = (
         sa.select(sa.func.count(sa.distinct(skips.c.user)))
         .join(leases, leases.c.token == skips.c.token)
-        .where((skips.c.task == task) & (leases.c.where == BIN))
+        .where((skips.c.task == task) & (leases.c.where == where))
     )
-    return int(connection.execute(at_bin).scalar() or 0)
+    return int(connection.execute(there).scalar() or 0)
 
 
 def _current(connection: sa.Connection, task: str) -> str | None:

@@ -18,16 +18,18 @@ from binsight.storage.ledger.tasks import CREATED, SUPERSEDED, fixed
 def prove(ledger: Ledger, *, head: str | None = None) -> Proof:
     """Prove the journal, all that its entries answer for, and that there is nothing else.
 
-    `head` is a hash that was once the journal's last: it must still stand in it. Raises as the ledger's transactions do.
+    People may work on meanwhile: entries and rows are read as they stood at one moment, when it began. `head` is a hash
+    that was once the journal's last: it must still stand in it. Raises as the ledger's transactions do.
     """
-    proof = Journal(ledger).verify(head=head)
-    broken = (
-        proof.broken
-        or Audits(ledger).broken()
-        or Archives(ledger).tampered()
-        or _tasks_broken(ledger)
-        or _states_broken(ledger)
-    )
+    with ledger.standing_still() as still:
+        proof = Journal(still).verify(head=head)
+        broken = (
+            proof.broken
+            or Audits(still).broken()
+            or Archives(still).tampered()
+            or _tasks_broken(still)
+            or _states_broken(still)
+        )
     return Proof(num_entries=proof.num_entries, head=proof.head, broken=broken)
 
 

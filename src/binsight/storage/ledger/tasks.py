@@ -20,7 +20,8 @@ from binsight.storage.ledger.archived import check_whole
 from binsight.storage.ledger.audits import AuditLineRow
 from binsight.storage.ledger.database import Ledger, inserted
 from binsight.storage.ledger.journal import append, digest_of_rows, hold_end
-from binsight.storage.ledger.tables import audit_lines, count_acts, counts, decisions, skips, tasks, users
+from binsight.storage.ledger.tables import audit_lines, audits, count_acts, counts, decisions, skips, tasks, users
+from binsight.storage.ledger.waiting import cancel, waiting_bins
 
 PLANNED, RANDOM, ASKED = "planned", "random", "asked"
 """Why a bin is to be counted: by the plan, drawn at random, or because somebody asked for it."""
@@ -110,12 +111,17 @@ class TaskRows:
     def create(self, audit: str, new: Iterable[NewTask], *, by: str) -> int:
         """Make tasks of an audit's lines, all or none; how many.
 
+        A bin has one task: one of an earlier audit that nobody counted or has is cancelled for the new one. Where another
+        is not over all the same, that one stays and none is made. But what is drawn by lot is counted whole: it is always
+        made, and never cancelled for another.
         Raises `ChangedMeanwhile` where a line has one already, `MissingObject` where the audit is archived.
         """
-        at, number, rest = _now(), 0, iter(new)
+        at, number = _now(), 0
         with self._ledger.writing() as connection:
             hold_end(connection)  # who archives the audit waits, and then sees the tasks
             check_whole(connection, audit)
+            waiting = waiting_bins(connection, audit, gives_way := _gives_way_to(audit, at))
+            rest = (one for one in new if one.origin == RANDOM or (one.site, one.bin_id) not in waiting.kept)
             query = sa.select(sa.func.max(tasks.c.rank)).where(tasks.c.audit == audit)
             ranks = count((connection.execute(query).scalar() or 0) + 1)
             while together := list(islice(rest, _TOGETHER)):
@@ -128,24 +134,10 @@ class TaskRows:
                 proof = digest_of_rows(map(fixed, rows))
                 body = {"first": rows[0]["rank"], "last": rows[-1]["rank"], "sha256": proof}
                 append(connection, kind=CREATED, subject=audit, body=body, by=by)
-        return number
-
-    def supersede(self, audit: str, *, by: str) -> int:
-        """Cancel tasks of other audits for bins that this one has tasks for, where nobody counted or has them; how many."""
-        new = tasks.alias("new")
-        same = (new.c.audit == audit) & (new.c.bin_id == tasks.c.bin_id) & (new.c.site == tasks.c.site)
-        is_idle = tasks.c.lease.is_(None) | (tasks.c.leased_until <= _now())
-        old = (tasks.c.audit != audit) & (tasks.c.state == "count") & is_idle & sa.exists().where(same)
-        number = 0
-        with self._ledger.writing() as connection:
-            ids = list(connection.execute(sa.select(tasks.c.id).where(old).with_for_update()).scalars())
-            for start in range(0, len(ids), _TOGETHER):
-                some = ids[start : start + _TOGETHER]
-                cancelled = sa.update(tasks).where(tasks.c.id.in_(some)).values(state="cancelled", lease=None)
-                number += connection.execute(cancelled).rowcount
-                append(
-                    connection, kind=SUPERSEDED, subject=audit, body={"tasks": some, "state": "cancelled"}, by=by
-                )
+                old = [task for one in together for task in waiting.idle.pop((one.site, one.bin_id), ())]
+                for gone in cancel(connection, old, gives_way):
+                    body = {"tasks": gone, "state": "cancelled"}
+                    append(connection, kind=SUPERSEDED, subject=audit, body=body, by=by)
         return number
 
     def find(
@@ -192,6 +184,16 @@ class TaskRows:
         """All that is known of a task. Raises `MissingObject`."""
         with self._ledger.reading() as connection:
             return detail_of(connection, task_id)
+
+
+def _gives_way_to(audit: str, at: str) -> "sa.ColumnElement[bool]":
+    """Tasks that are cancelled where this audit has one for their bins: of earlier audits, counted and had by nobody, and
+    not drawn by lot. Whether the next audit wants a bin hangs on whether its record is wrong: a draw without such bins
+    would say that fewer are."""
+    begun = sa.select(audits.c.begun_at).where(audits.c.id == audit).scalar_subquery()
+    is_earlier = tasks.c.audit.in_(sa.select(audits.c.id).where(audits.c.begun_at <= begun))
+    is_idle = tasks.c.lease.is_(None) | (tasks.c.leased_until <= at)
+    return (tasks.c.state == "count") & (tasks.c.origin != RANDOM) & is_idle & is_earlier
 
 
 def in_states(states: Sequence[str]) -> "sa.ColumnElement[bool]":
