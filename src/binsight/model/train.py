@@ -29,7 +29,7 @@ from binsight.model.batches import Photos, batch_order
 from binsight.model.memory import keep_freed_memory
 from binsight.model.network import build_network
 from binsight.model.optimise import make_optimizer
-from binsight.model.recipe import Recipe, dump_recipe, load_recipe
+from binsight.model.recipe import Recipe, dump_recipe
 from binsight.model.run import ENVIRONMENT_NAME, RECIPE_NAME, Run, describe_environment, has_learnt
 from binsight.model.teachers import TAUGHT_NAME, ask_teachers
 from binsight.model.trainer import AfterEpoch, Say, Trainer, check_shares
@@ -53,8 +53,8 @@ def train(
     so the weights differ in their last digits. `fabric` is the group of processes, where others started them. `say` gets
     a line an epoch and every health finding, `after_epoch` each epoch's metrics when they are written; an error that it
     raises ends the run, which can be gone on with. Raises `BadInput` where `folder` holds other things, or a run of another
-    recipe that has learnt something; `BadRecipe` for values that do not train, `Stopped` on Ctrl-C or SIGTERM,
-    `GateFailed` where the loss is no longer a number.
+    recipe or on another dataset that has learnt something; `BadRecipe` for values that do not train, `Stopped` on Ctrl-C or
+    SIGTERM, `GateFailed` where the loss, or what the network answers, is no longer a number.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its greetings are not for users
     if threads is not None:
@@ -108,8 +108,7 @@ def _begin(folder: Path, recipe: Recipe, dataset: Dataset, held: ExitStack) -> N
     is_alone = held.enter_context(_holding(folder))
     recipe_path = folder / RECIPE_NAME
     if recipe_path.is_file() and (has_learnt(folder) or not is_alone):
-        if load_recipe(recipe_path) != recipe:
-            raise BadInput(f"{folder} holds a run of another recipe; choose another folder, or delete this one")
+        _check_goes_on(folder, recipe, dataset)
     else:
         environment = describe_environment(dataset)
         if not _was_begun(folder, recipe, environment["dataset"]):
@@ -150,6 +149,21 @@ def _holding(folder: Path) -> Iterator[bool]:
         yield is_alone
     finally:
         os.close(lock)
+
+
+def _check_goes_on(folder: Path, recipe: Recipe, dataset: Dataset) -> None:
+    """Raises `BadInput` where the run in the folder is of another recipe, or was begun on another dataset at its place."""
+    run = Run.open(folder)
+    if run.recipe != recipe:
+        raise BadInput(f"{folder} holds a run of another recipe; choose another folder, or delete this one")
+    if not (has_learnt(folder) or (folder / ENVIRONMENT_NAME).is_file()):
+        return  # of another process, which has written its recipe this moment
+    begun_on = run.environment().get("dataset", {}).get("sha256")
+    if begun_on != dataset.digest:
+        raise BadInput(
+            f"{folder} holds a run on another dataset: it was begun on one with the sha256 {begun_on}, but "
+            f"{dataset.folder} now has {dataset.digest}; put that dataset back, choose another folder, or delete this one"
+        )
 
 
 def _was_begun(folder: Path, recipe: Recipe, dataset: dict[str, str]) -> bool:
