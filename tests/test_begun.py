@@ -99,7 +99,9 @@ def test_what_was_learnt_on_a_dataset_is_not_gone_on_with_on_another_at_its_plac
     run = train(recipe, tmp_path / "run")
     other = made_anew(Dataset.open(place))
     before = {path: path.read_bytes() for path in run.folder.iterdir() if path.is_file()}
-    says = f"run holds a run on another dataset: .* sha256 {dataset.digest}, but {place} now has {other.digest}; put"
+    says = (
+        f"run holds a run on another dataset: .* sha256 {dataset.digest}, but {place} now has {other.digest}; put"
+    )
     with pytest.raises(BadInput, match=says):
         train(recipe, run.folder)
     assert {path: path.read_bytes() for path in before} == before

@@ -47,6 +47,13 @@ def check_chosen_by(dataset: Dataset, recipe: Recipe) -> None:
     _check_columns(dataset, "data.natural", recipe.data.natural)
 
 
+def check_columns(dataset: Dataset, recipe: Recipe) -> None:
+    """Raises `BadRecipe` where the recipe names a column, to choose by or to learn, that came with no photo."""
+    check_chosen_by(dataset, recipe)
+    _check_columns(dataset, "data.weight", [recipe.data.weight] if recipe.data.weight else [])
+    _check_columns(dataset, "model.auxiliary", recipe.model.auxiliary)
+
+
 def _check_columns(dataset: Dataset, field: str, columns: Iterable[str]) -> None:
     """Raises `BadRecipe` for a column that came with no photo, which is a misspelt one."""
     for column in columns:
@@ -67,8 +74,7 @@ class Photos:
 
     def __init__(self, dataset: Dataset, recipe: Recipe, split: Split) -> None:
         chosen = wanted_photos(dataset, recipe, split)
-        _check_columns(dataset, "data.weight", [recipe.data.weight] if recipe.data.weight else [])
-        _check_columns(dataset, "model.auxiliary", recipe.model.auxiliary)
+        check_columns(dataset, recipe)
         self.num_drawn = num_drawn = recipe.data.drawn if split == "train" else 0
         counts = np.array([photo.count for photo in chosen])
         self.counts: npt.NDArray[np.int64] = np.concatenate([counts, drawn_counts(num_drawn)])

@@ -78,6 +78,14 @@ class SearchFile:
             set_field(fields, name, value)
         return checked(Recipe, fields, source=f"the search {self.name}")
 
+    def corners(self) -> Iterator[Recipe]:
+        """Each value of each field once, and both ends of each range. Raises as `recipe` does."""
+        tried = {name: _ends(space) for name, space in self.search.fields.items()}
+        first = {name: values[0] for name, values in tried.items()}
+        for name, values in tried.items():
+            for value in values:
+                yield self.recipe(first | {name: value})
+
     def dump(self) -> str:
         """As JSON, for the study to keep."""
         return json.dumps({"base": self.base, "search": self.search.model_dump(mode="json")}, sort_keys=True)
@@ -107,23 +115,13 @@ def _search(fields: dict[str, Any], *, source: str) -> SearchFile:
         raise BadRecipe(f"{source}: search must be a section, but is {fields['search']!r}")
     search = checked(Search, fields["search"], source=source, within="search")
     found = SearchFile(name=str(base.get("name", "")), base=base, search=search)
-    for values in _corners(search):
-        recipe = found.recipe(values)
+    for recipe in found.corners():  # before any trial
         if recipe.training.devices > 1:
             raise BadRecipe(
                 f"{source}: training.devices must be 1 in a search, but got {recipe.training.devices}; run the command "
                 "in several processes instead, with one --study"
             )
     return found
-
-
-def _corners(search: Search) -> Iterator[dict[str, Any]]:
-    """Each value of each field once, and both ends of each range, so that all of them are checked before any trial."""
-    tried = {name: _ends(space) for name, space in search.fields.items()}
-    first = {name: values[0] for name, values in tried.items()}
-    for name, values in tried.items():
-        for value in values:
-            yield first | {name: value}
 
 
 def _ends(space: list[Value] | Between) -> list[Any]:
