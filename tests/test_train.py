@@ -22,7 +22,7 @@ from binsight.errors import BadDataset, BadInput, BadRecipe, GateFailed, Missing
 from binsight.model.batches import Photos, batch_order, wanted_photos
 from binsight.model.network import build_network
 from binsight.model.recipe import Recipe, load_recipe
-from binsight.model.run import Run
+from binsight.model.run import Run, has_learnt
 from binsight.model.train import train
 from binsight.model.trainer import Trainer
 from binsight.settings import settings
@@ -215,6 +215,17 @@ def test_a_loss_that_is_no_number_ends_the_run_in_a_sentence(file: Path, tmp_pat
             load_recipe(file, ["training.lr=1e30", "training.optimizer=sgd", "training.gradient_clip=1e30"]),
             tmp_path / "r",
         )
+
+
+def test_weights_that_the_last_step_of_an_epoch_breaks_end_the_run_in_a_sentence_and_are_not_kept(
+    file: Path, tmp_path: Path
+) -> None:
+    breaking = ["training.lr=1e30", "training.optimizer=sgd", "training.schedule=constant", "training.epochs=1"]
+    with pytest.raises(
+        GateFailed, match=r"answers for val are no numbers after epoch 1; lower training\.lr \(now 1e\+30"
+    ):
+        train(load_recipe(file, [*breaking, "training.batch_size=96"]), tmp_path / "run")
+    assert not has_learnt(tmp_path / "run")
 
 
 def test_an_unknown_optimizer_is_named(file: Path, tmp_path: Path) -> None:

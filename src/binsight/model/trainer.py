@@ -155,10 +155,7 @@ class Trainer:
         loss = self.objective.loss(log_probs_BK, told_BA, places_B)
         value = float(loss.detach())
         if not np.isfinite(value):
-            raise GateFailed(
-                f"the loss is {value} at epoch {position.epoch + 1}, batch {position.batch + 1}; lower training.lr "
-                f"(now {recipe.training.lr:g}) or use training.precision=fp32, in a new folder"
-            )
+            raise self._no_number(f"the loss is {value} at epoch {position.epoch + 1}, batch {position.batch + 1}")
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         norm = self.fabric.clip_gradients(
@@ -191,7 +188,8 @@ class Trainer:
         weights = self.ema.module if self.ema is not None else self.bare_network
         judged = self._judge(weights) if self.fabric.is_global_zero else None
         scores = self.fabric.broadcast(judged)  # one process judges, all know
-        assert scores is not None
+        if scores is None:
+            raise self._no_number(f"the network's answers for val are no numbers after epoch {position.epoch + 1}")
         num_batches = max(1, position.batch)
         row = EpochMetrics(
             epoch=position.epoch + 1,
@@ -222,7 +220,8 @@ class Trainer:
         self.fabric.barrier()
         return row
 
-    def _judge(self, weights: nn.Module) -> Scores:
+    def _judge(self, weights: nn.Module) -> Scores | None:
+        """None where an answer is no number: the epoch's last step may break the weights, and no loss comes after it."""
         probs_BK = predict(
             (FlipAverage(weights) if self.recipe.model.flip_average else weights).eval(),
             self.val_photos.pixels,
@@ -230,7 +229,12 @@ class Trainer:
             device=self.fabric.device,
             autocast=self.fabric.autocast,
         )
-        return score(probs_BK, self.val_photos.counts)
+        return score(probs_BK, self.val_photos.counts) if np.isfinite(probs_BK).all() else None
+
+    def _no_number(self, what: str) -> GateFailed:
+        return GateFailed(
+            f"{what}; lower training.lr (now {self.recipe.training.lr:g}) or use training.precision=fp32, in a new folder"
+        )
 
     def _save(self) -> None:
         states = {
