@@ -168,8 +168,8 @@ def _check_dataset(search: SearchFile, study: optuna.Study, say: Say) -> None:
 def suggest(trial: optuna.Trial, name: str, space: list[Value] | Between) -> Value:
     """The study's choice for one field."""
     if isinstance(space, Between):
-        if isinstance(space.low, int) and isinstance(space.high, int):
-            return trial.suggest_int(name, space.low, space.high, log=space.log)
+        if space.is_whole:
+            return trial.suggest_int(name, int(space.low), int(space.high), log=space.log)
         return trial.suggest_float(name, space.low, space.high, log=space.log)
     chosen = trial.suggest_categorical(name, space)
     assert chosen is not None  # a choice that TOML cannot write
