@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from binsight.dataset.chains import Link
+from binsight.dataset.groups import label_group
 from binsight.dataset.intake import Source, SourcePhoto
 from binsight.dataset.manifest import Dataset
 from binsight.dataset.problem import Problem
@@ -33,7 +34,7 @@ def gone_from(source: Source, previous: Dataset | None) -> tuple[SourcePhoto, ..
             path=previous.path_of(photo),
             record=source.records_alone.get(photo.photo),
             count=photo.count,
-            group=photo.group if photo.group in groups else None,
+            group=named if (named := label_group(photo.group, photo.extras)) in groups else None,
             extras=photo.extras,
         )
         for photo in previous.photos
