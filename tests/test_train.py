@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -335,6 +336,23 @@ def test_photos_weigh_what_their_column_says_and_one_on_average(recipe: Recipe, 
     assert set(Photos(dataset, recipe, "train").weights.tolist()) == {1.0}
     with pytest.raises(BadDataset, match="column kind must hold numbers"):
         Photos(dataset, with_weight(recipe, "kind"), "train")
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "heavy"])
+def test_a_weight_that_is_no_number_is_named_with_its_photo_and_an_empty_one_is_1(
+    recipe: Recipe, dataset: Dataset, text: str
+) -> None:
+    def weighed(weight: str) -> Dataset:
+        texts = [weight, *["1"] * (len(dataset.photos) - 1)]
+        photos = (replace(one, extras={"w": w}) for one, w in zip(dataset.photos, texts, strict=True))
+        return replace(dataset, photos=tuple(photos))
+
+    assert set(Photos(weighed(""), with_weight(recipe, "w"), "train").weights.tolist()) == {1.0}
+    says = (
+        rf"column w must hold numbers of 0 or more, but holds '{text}' for photo {dataset.photos[0].photo}; prepare"
+    )
+    with pytest.raises(BadDataset, match=says):
+        Photos(weighed(text), with_weight(recipe, "w"), "train")
 
 
 @pytest.mark.parametrize(

@@ -121,14 +121,18 @@ def _weights(photos: Sequence[LabelledPhoto], column: str | None) -> npt.NDArray
 
 
 def _number(photo: LabelledPhoto, column: str) -> float:
+    """The photo's number; not a number where its column is empty. Raises `BadDataset` where it holds something else."""
     text = photo.extras.get(column, "")
+    if not text:
+        return float("nan")
     try:
-        value = float(text or "nan")
+        value = float(text)
     except ValueError:
         value = -1.0
-    if value < 0 or value == float("inf"):
+    if not 0 <= value < float("inf"):
         raise BadDataset(
-            f"the dataset's column {column} must hold numbers of 0 or more, but holds {text!r} for photo {photo.photo}"
+            f"the dataset's column {column} must hold numbers of 0 or more, but holds {text!r} for photo {photo.photo}; "
+            "prepare it again with a number there, or with nothing where none is known"
         )
     return value
 
