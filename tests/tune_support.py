@@ -1,6 +1,6 @@
 """Searches for tests: where their study lies, and trials that are played instead of trained."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from binsight.model.run import Run
 from binsight.model.search import SearchFile, load_search
 from binsight.model.tune import open_study, tune
 
-Course = Callable[[Recipe], Sequence[float]]
+Course = Callable[[Recipe], Iterable[float]]
 """The scores of a trial, epoch by epoch."""
 
 

@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ def train(
     folder: Path,
     *,
     say: Say = lambda _: None,
+    before_keeping: Callable[[], None] = lambda: None,
     after_epoch: AfterEpoch = lambda _: None,
     threads: int | None = None,
     fabric: Fabric | None = None,
@@ -51,10 +52,11 @@ def train(
 
     `threads` is how many this process computes with: sums are added up in another order by another number of them, and
     so the weights differ in their last digits. `fabric` is the group of processes, where others started them. `say` gets
-    a line an epoch and every health finding, `after_epoch` each epoch's metrics when they are written; an error that it
-    raises ends the run, which can be gone on with. Raises `BadInput` where `folder` holds other things, or a run of another
-    recipe or on another dataset that has learnt something; `BadRecipe` for values that do not train, `Stopped` on Ctrl-C or
-    SIGTERM, `GateFailed` where the loss, or what the network answers, is no longer a number.
+    a line an epoch and every health finding. `before_keeping` is called when an epoch was judged and nothing of it is
+    written, `after_epoch` gets its metrics when all is; an error that either raises ends the run, which can be gone on
+    with. Raises `BadInput` where `folder` holds other things, or a run of another recipe or on another dataset that has
+    learnt something; `BadRecipe` for values that do not train, `Stopped` on Ctrl-C or SIGTERM, `GateFailed` where the loss,
+    or what the network answers, is no longer a number.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its greetings are not for users
     if threads is not None:
@@ -81,7 +83,7 @@ def train(
             )
         trainer = Trainer(recipe, folder, dataset, fabric, say if fabric.is_global_zero else lambda _: None)
         with _stopping(trainer):
-            trainer.run(after_epoch)
+            trainer.run(before_keeping, after_epoch)
     return Run.open(folder)
 
 

@@ -86,7 +86,7 @@ class Trainer:
         check_shares(len(order), world)
         return order[: len(order) // world * world][self.fabric.global_rank :: world]
 
-    def run(self, after_epoch: AfterEpoch) -> None:
+    def run(self, before_keeping: Callable[[], None], after_epoch: AfterEpoch) -> None:
         """Train the epochs that are left."""
         epochs = self.recipe.training.epochs
         natural_counts = self.train_photos.counts[self.train_photos.is_natural]
@@ -94,7 +94,7 @@ class Trainer:
         prior_nll = score(np.tile(prior_K, (len(self.val_photos), 1)), self.val_photos.counts).nll
         while self.position.epoch < epochs:
             self._train_epoch()
-            row = self._finish_epoch()
+            row = self._finish_epoch(before_keeping)
             self.say(
                 f"epoch {row.epoch}/{epochs}: train loss {row.train_loss:.3f} · val nll {row.val_nll:.3f} "
                 f"(prior {prior_nll:.3f}), exact {row.val_exact:.1%}, within one {row.val_within_one:.1%}, "
@@ -182,7 +182,7 @@ class Trainer:
                 "the work, run the same command again to go on"
             )
 
-    def _finish_epoch(self) -> EpochMetrics:
+    def _finish_epoch(self, before_keeping: Callable[[], None]) -> EpochMetrics:
         """Score the weights on `val`, keep them where they are the best so far, and write all down."""
         position = self.position
         weights = self.ema.module if self.ema is not None else self.bare_network
@@ -190,6 +190,7 @@ class Trainer:
         scores = self.fabric.broadcast(judged)  # one process judges, all know
         if scores is None:
             raise self._no_number(f"the network's answers for val are no numbers after epoch {position.epoch + 1}")
+        before_keeping()
         num_batches = max(1, position.batch)
         row = EpochMetrics(
             epoch=position.epoch + 1,

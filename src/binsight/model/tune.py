@@ -12,8 +12,8 @@ checkpoint where its run folder is at hand.
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import optuna
@@ -25,7 +25,6 @@ from binsight.dataset.manifest import Dataset
 from binsight.errors import BadInput, BadRecipe, BinsightError, GateFailed, MissingObject
 from binsight.model.batches import check_columns
 from binsight.model.health import EpochMetrics
-from binsight.model.recipe import Recipe
 from binsight.model.run import CHECKPOINT_NAME, Run
 from binsight.model.sampler import NumberedTPE
 from binsight.model.search import Between, Search, SearchFile, Value, parse_search
@@ -33,12 +32,29 @@ from binsight.model.studies import experiments, open_storage, sqlite_file
 from binsight.model.train import train
 
 Say = Callable[[str], None]
+Ended = Callable[[optuna.Study, FrozenTrial], None]
 
 SEARCH_ATTRIBUTE, DATASET_ATTRIBUTE, REASON, SCORES = "search", "dataset_sha256", "reason", "scores"
 
 
 class _TrialFailed(Exception):
     """A trial whose values do not train; the reason stands in the study."""
+
+
+class _TakenOver(Exception):
+    """A trial that another worker took for dead, and goes on with."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What became of a trial in this process, whatever the study says of it."""
+
+    trial: optuna.Trial | None = None
+    error: BaseException | None = None
+
+
+_ENDS_A_TRIAL = (_TrialFailed, _TakenOver, optuna.TrialPruned, optuna.exceptions.UpdateFinishedTrialError)
+"""What ends a trial, and not the worker."""
 
 
 def open_study(url: str, search: SearchFile) -> optuna.Study:
@@ -126,7 +142,7 @@ def tune(search: SearchFile, study: optuna.Study, folder: Path, *, say: Say = la
     def objective(trial: optuna.Trial) -> float:
         values = {name: suggest(trial, name, space) for name, space in search.search.fields.items()}
         say(f"trial {trial.number + 1}: " + " · ".join(f"{name}={value}" for name, value in values.items()))
-        return _run(trial, search.recipe(values), trial_folder(folder, study.trials[trial.number]))
+        return _run(trial, search, values, trial_folder(folder, study.trials[trial.number]))
 
     def ended(study: optuna.Study, trial: FrozenTrial) -> None:
         say(told(study, trial))
@@ -135,8 +151,34 @@ def tune(search: SearchFile, study: optuna.Study, folder: Path, *, say: Say = la
 
     while not _wait_for_others(study, search.search.trials):
         _check_dataset(search, study, say)
+        taken_over = _try_one(study, objective, ended)
+        if taken_over is not None:
+            say(f"trial {taken_over + 1}: another worker took this one for dead, and goes on with it")
+
+
+def _try_one(study: optuna.Study, objective: Callable[[optuna.Trial], float], ended: Ended) -> int | None:
+    """Try some values; the trial's number where another worker took it over meanwhile. Raises what `objective` does."""
+    attempt = _Attempt()
+
+    def noted(trial: optuna.Trial) -> float:
+        attempt.trial = trial
+        try:
+            return objective(trial)
+        except BaseException as error:
+            attempt.error = error
+            raise
+
+    try:
         with experiments():
-            study.optimize(objective, n_trials=1, catch=(_TrialFailed,), callbacks=[ended])
+            study.optimize(noted, n_trials=1, catch=(_TrialFailed,), callbacks=[ended])
+    except ValueError as error:
+        if attempt.trial is None or error is attempt.error or _is_ours(attempt.trial):
+            raise
+        # Optuna's own, which cannot tell a study of the end of a trial that has ended.
+        if attempt.error is None or isinstance(attempt.error, _ENDS_A_TRIAL):
+            return attempt.trial.number
+        raise attempt.error from None
+    return None
 
 
 def _check_dataset(search: SearchFile, study: optuna.Study, say: Say) -> None:
@@ -155,9 +197,9 @@ def _check_dataset(search: SearchFile, study: optuna.Study, say: Say) -> None:
     if _has_learnt(study):
         if kept is not None:
             raise BadInput(
-                f"the study {study.study_name} holds trials on the dataset with the sha256 {kept}, but {dataset.folder} "
-                f"has {dataset.digest}, and scores on other photos cannot be compared; name that dataset, or give another "
-                "name= or --study"
+                f"the study {study.study_name} holds trials on the dataset {kept[:12]}…, but {dataset.folder} is "
+                f"{dataset.digest[:12]}…, and scores on other photos cannot be compared; name that dataset, or give "
+                "another name= or --study"
             )
         say(
             f"the trials so far do not say which dataset they are on; it is taken to be {dataset.folder} as it is now"
@@ -188,8 +230,17 @@ def is_done(trial: FrozenTrial) -> bool:
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or REASON in trial.user_attrs
 
 
-def _run(trial: optuna.Trial, recipe: Recipe, folder: Path) -> float:
+def _is_ours(trial: optuna.Trial) -> bool:
+    """Whether no other worker took the trial for dead."""
+    return bool(trial.study.get_trials(deepcopy=False)[trial.number].state == TrialState.RUNNING)
+
+
+def _run(trial: optuna.Trial, search: SearchFile, values: Mapping[str, Value], folder: Path) -> float:
     reported: set[int] = set()
+
+    def before_keeping() -> None:  # the other one has the run folder too
+        if not _is_ours(trial):
+            raise _TakenOver
 
     def after_epoch(_: EpochMetrics) -> None:
         rows = Run.open(folder).metrics()  # also those from before this trial was stopped
@@ -202,11 +253,12 @@ def _run(trial: optuna.Trial, recipe: Recipe, folder: Path) -> float:
             raise optuna.TrialPruned
 
     try:
-        run = train(recipe, folder, after_epoch=after_epoch)
+        recipe = search.recipe(values)
+        run = train(recipe, folder, before_keeping=before_keeping, after_epoch=after_epoch)
     except (GateFailed, BadRecipe, torch.OutOfMemoryError) as error:
         trial.set_user_attr(REASON, str(error).splitlines()[0])
         raise _TrialFailed from None
-    except BinsightError:
+    except (BinsightError, KeyboardInterrupt):
         _put_back(trial)
         raise
     best = _best(run.metrics())
@@ -219,8 +271,9 @@ def _best(rows: Sequence[EpochMetrics]) -> EpochMetrics:
 
 
 def _put_back(trial: optuna.Trial) -> None:
-    """Have the same values tried again, by the next who asks the study."""
-    RetryHeartbeatStaleTrialCallback()(trial.study, trial.study.trials[trial.number])
+    """Have the same values tried again, by the next who asks the study; another worker may have seen to that."""
+    if _is_ours(trial):
+        RetryHeartbeatStaleTrialCallback()(trial.study, trial.study.trials[trial.number])
 
 
 def _wait_for_others(study: optuna.Study, trials: int) -> bool:
