@@ -99,12 +99,22 @@ def test_what_was_learnt_on_a_dataset_is_not_gone_on_with_on_another_at_its_plac
     run = train(recipe, tmp_path / "run")
     other = made_anew(Dataset.open(place))
     before = {path: path.read_bytes() for path in run.folder.iterdir() if path.is_file()}
-    says = (
-        f"run holds a run on another dataset: .* sha256 {dataset.digest}, but {place} now has {other.digest}; put"
-    )
+    says = f"run holds a run on another dataset: .* {dataset.digest[:12]}…, but {place} is now {other.digest[:12]}…; put"
     with pytest.raises(BadInput, match=says):
         train(recipe, run.folder)
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_run_goes_on_where_its_dataset_has_moved_and_names_the_new_place(
+    file: Path, recipe: Recipe, dataset: Dataset, tmp_path: Path
+) -> None:
+    run = train(recipe, tmp_path / "run")
+    moved = shutil.copytree(dataset.folder, tmp_path / "moved")
+    said: list[str] = []
+    again = train(load_recipe(file, [f"data.dataset={moved}"]), run.folder, say=said.append)
+    assert said == [f"{run.folder} is trained to its end already, epoch 1 of 1; nothing is left to do"]
+    assert again.recipe.data.dataset == moved
+    assert Run.open(run.folder).recipe == again.recipe
 
 
 def test_what_teachers_said_stays_for_the_same_training_alone(begun: Path, recipe: Recipe, file: Path) -> None:

@@ -108,15 +108,13 @@ def _begin(folder: Path, recipe: Recipe, dataset: Dataset, held: ExitStack) -> N
     _check_is_free(folder, dataset)
     make_folder(folder)
     is_alone = held.enter_context(_holding(folder))
-    recipe_path = folder / RECIPE_NAME
-    if recipe_path.is_file() and (has_learnt(folder) or not is_alone):
-        _check_goes_on(folder, recipe, dataset)
+    if (folder / RECIPE_NAME).is_file() and (has_learnt(folder) or not is_alone):
+        _go_on(folder, recipe, dataset)
     else:
         environment = describe_environment(dataset)
         if not _was_begun(folder, recipe, environment["dataset"]):
             (folder / TAUGHT_NAME).unlink(missing_ok=True)  # of other teachers, or about other photos
-        with written_whole(recipe_path) as part:
-            part.write_text(dump_recipe(recipe))
+        _write_recipe(folder, recipe)
         with written_whole(folder / ENVIRONMENT_NAME) as part:
             part.write_text(json.dumps(environment, indent=2))
     ask_teachers(recipe, dataset, folder)
@@ -153,19 +151,34 @@ def _holding(folder: Path) -> Iterator[bool]:
         os.close(lock)
 
 
-def _check_goes_on(folder: Path, recipe: Recipe, dataset: Dataset) -> None:
-    """Raises `BadInput` where the run in the folder is of another recipe, or was begun on another dataset at its place."""
+def _go_on(folder: Path, recipe: Recipe, dataset: Dataset) -> None:
+    """Make sure that the run in the folder is of this recipe and dataset; the dataset may have moved, and is named anew.
+
+    Raises `BadInput` where it is of another recipe, or was begun on another dataset.
+    """
     run = Run.open(folder)
-    if run.recipe != recipe:
+    if _lying_as(recipe, run.recipe) != recipe:
         raise BadInput(f"{folder} holds a run of another recipe; choose another folder, or delete this one")
     if not (has_learnt(folder) or (folder / ENVIRONMENT_NAME).is_file()):
         return  # of another process, which has written its recipe this moment
     begun_on = run.environment().get("dataset", {}).get("sha256")
     if begun_on != dataset.digest:
         raise BadInput(
-            f"{folder} holds a run on another dataset: it was begun on one with the sha256 {begun_on}, but "
-            f"{dataset.folder} now has {dataset.digest}; put that dataset back, choose another folder, or delete this one"
+            f"{folder} holds a run on another dataset: it was begun on {str(begun_on)[:12]}…, but {dataset.folder} is now "
+            f"{dataset.digest[:12]}…; put that dataset back, choose another folder, or delete this one"
         )
+    if run.recipe != recipe:
+        _write_recipe(folder, recipe)
+
+
+def _lying_as(other: Recipe, recipe: Recipe) -> Recipe:
+    """The recipe with its dataset where the other one has it."""
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"dataset": other.data.dataset})})
+
+
+def _write_recipe(folder: Path, recipe: Recipe) -> None:
+    with written_whole(folder / RECIPE_NAME) as part:
+        part.write_text(dump_recipe(recipe))
 
 
 def _was_begun(folder: Path, recipe: Recipe, dataset: dict[str, str]) -> bool:
