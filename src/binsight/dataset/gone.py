@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from binsight.dataset.chains import Link
-from binsight.dataset.groups import label_group
 from binsight.dataset.intake import Source, SourcePhoto
 from binsight.dataset.manifest import Dataset
 from binsight.dataset.problem import Problem
@@ -34,7 +33,7 @@ def gone_from(source: Source, previous: Dataset | None) -> tuple[SourcePhoto, ..
             path=previous.path_of(photo),
             record=source.records_alone.get(photo.photo),
             count=photo.count,
-            group=named if (named := label_group(photo.group, photo.extras)) in groups else None,
+            group=photo.group if photo.group in groups else None,
             extras=photo.extras,
         )
         for photo in previous.photos
