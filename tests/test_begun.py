@@ -3,10 +3,12 @@
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 from tests.dataset_support import real_dataset
 from tests.train_support import RECIPE
 
-from binsight.dataset.manifest import Dataset
+from binsight.dataset.manifest import Dataset, write_manifest
 from binsight.errors import BadInput, BadRecipe, MissingObject
 from binsight.model.recipe import Recipe, dump_recipe, load_recipe
 from binsight.model.run import Run, has_learnt
@@ -78,6 +80,41 @@ def test_a_dataset_that_was_made_anew_before_anything_was_learnt_is_the_runs(
     kept = json.loads((begun / "environment.json").read_text())
     (begun / "environment.json").write_text(json.dumps(kept | {"dataset": {"sha256": "0" * 64}}))
     assert train(recipe, begun).environment()["dataset"]["sha256"] == dataset.digest
+
+
+def made_anew(dataset: Dataset) -> Dataset:
+    """Another dataset at the same place: its `train` and `val` photos have changed places."""
+    photos = tuple(replace(one, split="val" if one.split == "train" else "train") for one in dataset.photos)
+    digest = write_manifest(dataset.folder / "manifest.parquet", photos)
+    (dataset.folder / "dataset.json").write_text(json.dumps({"sha256": digest}))
+    return Dataset.open(dataset.folder)
+
+
+def test_what_was_learnt_on_a_dataset_is_not_gone_on_with_on_another_at_its_place(
+    file: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    """The run would name the first one alone, and the photos that it learnt of the other would pass as unseen."""
+    place = shutil.copytree(dataset.folder, tmp_path / "bins")
+    recipe = load_recipe(file, [f"data.dataset={place}"])
+    run = train(recipe, tmp_path / "run")
+    other = made_anew(Dataset.open(place))
+    before = {path: path.read_bytes() for path in run.folder.iterdir() if path.is_file()}
+    says = f"run holds a run on another dataset: .* {dataset.digest[:12]}…, but {place} is now {other.digest[:12]}…; put"
+    with pytest.raises(BadInput, match=says):
+        train(recipe, run.folder)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_run_goes_on_where_its_dataset_has_moved_and_names_the_new_place(
+    file: Path, recipe: Recipe, dataset: Dataset, tmp_path: Path
+) -> None:
+    run = train(recipe, tmp_path / "run")
+    moved = shutil.copytree(dataset.folder, tmp_path / "moved")
+    said: list[str] = []
+    again = train(load_recipe(file, [f"data.dataset={moved}"]), run.folder, say=said.append)
+    assert said == [f"{run.folder} is trained to its end already, epoch 1 of 1; nothing is left to do"]
+    assert again.recipe.data.dataset == moved
+    assert Run.open(run.folder).recipe == again.recipe
 
 
 def test_what_teachers_said_stays_for_the_same_training_alone(begun: Path, recipe: Recipe, file: Path) -> None:

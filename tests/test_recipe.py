@@ -112,3 +112,36 @@ def test_a_searchs_fields_are_named_as_they_are_given(file: Path) -> None:
         load_search(file, ["search.trials=3"])
     with pytest.raises(BadRecipe, match=r"short\.toml: search\.trials: .* but got 0"):
         load_search(file, ["search.trials=0", "search.fields={seed=[1, 2]}"])
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "why"),
+    [
+        ("model.max_count", "[2, 20]", "it decides to which number is counted"),
+        ("data.dataset", "['one', 'two']", "it decides which photos judge"),
+        ("data.where.kind", "['a', 'b']", "it decides which photos judge"),
+        ("data.natural.kind", "['a', 'b']", "it decides which photos judge"),
+    ],
+)
+def test_a_search_does_not_vary_what_makes_its_scores_incomparable(
+    file: Path, field: str, values: str, why: str
+) -> None:
+    with pytest.raises(
+        BadRecipe, match=rf"short\.toml: search\.fields must not vary {field}: {why}, and scores of"
+    ):
+        load_search(file, [f"search.fields={{'{field}'={values}}}"])
+
+
+@pytest.mark.parametrize("log", ["true", "false"])
+def test_a_range_of_fractions_for_a_field_of_whole_numbers_is_refused_before_any_trial(
+    file: Path, log: str
+) -> None:
+    """Both of its ends are whole, so that each of them would make a recipe."""
+    says = r"fields\.training\.epochs takes whole numbers, but .*; write whole numbers: low = 1, high = 3"
+    with pytest.raises(BadRecipe, match=says):
+        load_search(file, [f"search.fields={{'training.epochs'={{low=1.0, high=3.0, log={log}}}}}"])
+    with pytest.raises(BadRecipe, match=says):
+        load_search(file, [f"search.fields={{'training.epochs'={{low=1, high=3.0, log={log}}}}}"])
+    assert load_search(
+        file, ["search.fields={'training.epochs'={low=1, high=3}, 'training.lr'={low=1.0, high=3.0}}"]
+    )

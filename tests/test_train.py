@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from binsight.errors import BadDataset, BadInput, BadRecipe, GateFailed, Missing
 from binsight.model.batches import Photos, batch_order, wanted_photos
 from binsight.model.network import build_network
 from binsight.model.recipe import Recipe, load_recipe
-from binsight.model.run import Run
+from binsight.model.run import Run, has_learnt
 from binsight.model.train import train
 from binsight.model.trainer import Trainer
 from binsight.settings import settings
@@ -217,6 +218,17 @@ def test_a_loss_that_is_no_number_ends_the_run_in_a_sentence(file: Path, tmp_pat
         )
 
 
+def test_weights_that_the_last_step_of_an_epoch_breaks_end_the_run_in_a_sentence_and_are_not_kept(
+    file: Path, tmp_path: Path
+) -> None:
+    breaking = ["training.lr=1e30", "training.optimizer=sgd", "training.schedule=constant", "training.epochs=1"]
+    with pytest.raises(
+        GateFailed, match=r"answers for val are no numbers after epoch 1; lower training\.lr \(now 1e\+30"
+    ):
+        train(load_recipe(file, [*breaking, "training.batch_size=96"]), tmp_path / "run")
+    assert not has_learnt(tmp_path / "run")
+
+
 def test_an_unknown_optimizer_is_named(file: Path, tmp_path: Path) -> None:
     with pytest.raises(BadRecipe, match="no optimizer 'best'"):
         train(load_recipe(file, ["training.optimizer=best"]), tmp_path / "run")
@@ -324,6 +336,23 @@ def test_photos_weigh_what_their_column_says_and_one_on_average(recipe: Recipe, 
     assert set(Photos(dataset, recipe, "train").weights.tolist()) == {1.0}
     with pytest.raises(BadDataset, match="column kind must hold numbers"):
         Photos(dataset, with_weight(recipe, "kind"), "train")
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "heavy"])
+def test_a_weight_that_is_no_number_is_named_with_its_photo_and_an_empty_one_is_1(
+    recipe: Recipe, dataset: Dataset, text: str
+) -> None:
+    def weighed(weight: str) -> Dataset:
+        texts = [weight, *["1"] * (len(dataset.photos) - 1)]
+        photos = (replace(one, extras={"w": w}) for one, w in zip(dataset.photos, texts, strict=True))
+        return replace(dataset, photos=tuple(photos))
+
+    assert set(Photos(weighed(""), with_weight(recipe, "w"), "train").weights.tolist()) == {1.0}
+    says = (
+        rf"column w must hold numbers of 0 or more, but holds '{text}' for photo {dataset.photos[0].photo}; prepare"
+    )
+    with pytest.raises(BadDataset, match=says):
+        Photos(weighed(text), with_weight(recipe, "w"), "train")
 
 
 @pytest.mark.parametrize(

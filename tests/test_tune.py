@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +17,16 @@ from optuna.trial import TrialState
 from tests.dataset_support import real_dataset
 from tests.forked import Forked
 from tests.train_support import SEARCH
+from tests.tune_support import Course, play, searched, sqlite
 
 from binsight.cli import cli
 from binsight.dataset.manifest import Dataset
 from binsight.decision.scores import score
 from binsight.errors import BadDataset, BadInput, BadRecipe, GateFailed, MissingObject, Stopped, StorageFailure
-from binsight.model import tune as tune_module
-from binsight.model.curves import write_metrics
-from binsight.model.health import EpochMetrics
+from binsight.model import studies
 from binsight.model.recipe import Recipe, dump_recipe, load_recipe
 from binsight.model.run import Run
-from binsight.model.search import SearchFile, load_search
+from binsight.model.search import load_search
 from binsight.model.trainer import Trainer
 from binsight.model.tune import REASON, open_study, trial_folder, tune
 from binsight.model.tune_report import done_trials, importances
@@ -49,11 +48,6 @@ def file(dataset: Dataset, tmp_path: Path) -> Path:
 
 def run_command(*arguments: object) -> Result:
     return CliRunner().invoke(cli, ["tune", *map(str, arguments)])
-
-
-def sqlite(folder: Path) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder / 'study.db'}"
 
 
 def test_a_search_ends_with_the_best_recipe_a_report_and_every_run(
@@ -129,8 +123,8 @@ def test_a_killed_worker_costs_no_trial(file: Path, tmp_path: Path, monkeypatch:
     wait_for(lambda: (out / "trials" / "0001" / "metrics.csv").is_file() or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    monkeypatch.setattr(tune_module, "HEARTBEAT_S", 1)
-    monkeypatch.setattr(tune_module, "GRACE_S", 2)
+    monkeypatch.setattr(studies, "HEARTBEAT_S", 1)
+    monkeypatch.setattr(studies, "GRACE_S", 2)
     time.sleep(3)
     result = run_command(file, "--out", out, *command[7:], "search.trials=1")
     assert "best of 1 trials" in result.output
@@ -168,40 +162,9 @@ def test_several_workers_share_one_study(
     assert not runs[0] & runs[1], "a trial was trained twice"
 
 
-Course = Callable[[Recipe], Sequence[float]]
-
-
 @pytest.fixture
 def played(monkeypatch: pytest.MonkeyPatch) -> Callable[[Course], None]:
-    """Trials whose scores by epoch are told, with no training."""
-
-    def play(course: Course) -> None:
-        def fake(recipe: Recipe, folder: Path, *, after_epoch: Callable[[EpochMetrics], None]) -> Run:
-            folder.mkdir(parents=True, exist_ok=True)
-            rows: list[EpochMetrics] = []
-            for epoch, rps in enumerate(course(recipe), 1):
-                values = dict.fromkeys(EpochMetrics.__slots__, 0.0)
-                rows.append(replace(EpochMetrics(**values | {"epoch": epoch}), val_rps=rps))  # type: ignore[arg-type]
-                write_metrics(folder, rows)
-                after_epoch(rows[-1])
-            return Run(folder=folder, recipe=recipe)
-
-        class FakeRun(Run):
-            @classmethod
-            def open(cls, folder: Path) -> Run:
-                return Run(folder=folder, recipe=None)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(tune_module, "train", fake)
-        monkeypatch.setattr(tune_module, "Run", FakeRun)
-
-    return play
-
-
-def searched(file: Path, folder: Path, *overrides: str) -> tuple[SearchFile, optuna.Study]:
-    search = load_search(file, overrides)
-    study = open_study(sqlite(folder), search)
-    tune(search, study, folder)
-    return search, study
+    return partial(play, monkeypatch)
 
 
 def test_a_trial_that_lags_behind_is_given_up(file: Path, tmp_path: Path, played: Callable[[Course], None]) -> None:
@@ -258,11 +221,13 @@ def test_a_search_in_which_nothing_trains_fails(
 
 
 def test_what_keeps_every_trial_from_training_ends_the_search_and_costs_no_trial(
-    file: Path, tmp_path: Path
+    abid: Path, file: Path, tmp_path: Path
 ) -> None:
-    search = load_search(file, [f"data.dataset={tmp_path / 'nowhere'}"])
+    made = real_dataset(abid, tmp_path / "bins", {"train": 30, "val": 16})  # whose pixels no other test has cached
+    (made.folder / made.photos[3].file).unlink()
+    search = load_search(file, [f"data.dataset={made.folder}"])
     study = open_study(sqlite(tmp_path), search)
-    with pytest.raises((BadDataset, FileNotFoundError), match="nowhere"):
+    with pytest.raises(BadDataset, match=made.photos[3].photo):
         tune(search, study, tmp_path)
     assert not done_trials(study)
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]

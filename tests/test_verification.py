@@ -19,6 +19,8 @@ from binsight.errors import BadInput
 from binsight.model.card import verified_text
 from binsight.model.evaluate import Evaluation, evaluate, select
 from binsight.model.evaluation_files import as_json, write_evaluation
+from binsight.model.export import certify_val
+from binsight.model.verification import CHOSEN_BY_COUNT
 from binsight.model.verification_page import summary
 
 from .certify_support import poisson_world
@@ -131,6 +133,33 @@ def test_photos_chosen_by_their_count_are_warned_of(dataset: Dataset, certificat
     assert tried and f"None of the {tried} bounds" in list(summary(found))[-1]
     small = replace(found, checks=tuple(check for check in found.checks if check.certified.high < 11))
     assert "no wrong record on which the bundle's certificate could be tried" in list(summary(small))[-1]
+
+
+def listed(dataset: Dataset, split: Split) -> Dataset:
+    """With a column of who collected a photo: a list of bins with one to five items, or people who went by."""
+    photos = (replace(one, split=split, extras={"listed": str(int(1 <= one.count <= 5))}) for one in dataset.photos)
+    return replace(dataset, photos=tuple(photos))
+
+
+def test_photos_that_were_chosen_by_their_count_under_another_name_are_told(dataset: Dataset) -> None:
+    """The records 6 that are wrong are those of five items alone then, and the records 5 those of four."""
+    all_of_them = listed(dataset, "test")
+    for value in "01":
+        found = evaluate("x", MODEL, all_of_them, select(all_of_them, "test", {"listed": (value,)})).verification
+        assert CHOSEN_BY_COUNT in found.here.note
+    for kind in "ab":
+        found = evaluate("x", MODEL, dataset, select(dataset, "train", {"kind": (kind,)})).verification
+        assert CHOSEN_BY_COUNT not in found.here.note, "half of the photos, whatever they show"
+
+
+def test_a_bundles_certificate_tells_too_that_its_photos_were_chosen_by_their_count(dataset: Dataset) -> None:
+    all_of_them = listed(dataset, "val")
+    for photos, is_told in (
+        (all_of_them.photos, False),
+        (all_of_them.select(where=lambda one: one.extras["listed"] == "1"), True),
+    ):
+        probs_BK, counts_B = MODEL.predict(all_of_them, photos), np.array([one.count for one in photos])
+        assert (CHOSEN_BY_COUNT in certify_val(probs_BK, counts_B, photos, all_of_them).note) == is_told
 
 
 def test_a_certificate_that_allows_nothing_says_so(dataset: Dataset) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from binsight.dataset.chains import POPULAR_ITEM, Link, Sighting, find_links, shared_links
 from binsight.dataset.check import Check, CheckedPhoto, by_processes
 from binsight.dataset.gone import check_none_gone, gone_from, rejects_of, told_apart
+from binsight.dataset.groups import name_groups, named_extras, renamed_links
 from binsight.dataset.intake import Source, SourcePhoto, read_source
 from binsight.dataset.known import CHECKS_NAME, Checks, KnownPhotos, check_source, write_checks
 from binsight.dataset.manifest import MANIFEST_NAME, SPLITS, Dataset, LabelledPhoto, Split, read_table
@@ -173,6 +174,7 @@ def _links(
         for p in (*source.photos, *gone)
     ]
     links = find_links(sightings, checks.near_identical(), popular_item=options.popular_item)
+    links += renamed_links([*source.photos, *gone])
     if previous is None:
         return links
     return [
@@ -236,7 +238,7 @@ def _place(
     partial: Path,
 ) -> tuple[LabelledPhoto, ...]:
     """Put the photos that keep their place into the folders of their splits."""
-    groups = _groups(source, assignment.chain_of)
+    groups = name_groups(source.photos, assignment.chain_of)
     placed = {photo: split for photo, split in assignment.split_of.items() if photo in usable}
     for split in set(placed.values()):
         (partial / split).mkdir()
@@ -258,7 +260,7 @@ def _place(
                 sha256=found.sha256,
                 width=found.width,
                 height=found.height,
-                extras=p.extras,
+                extras=named_extras(p, groups[p.photo]),
             )
         )
     return tuple(photos)
@@ -273,21 +275,6 @@ def _remove(staging: Path) -> None:
     for path in staging.iterdir():
         path.unlink()
     staging.rmdir()
-
-
-def _groups(source: Source, chain_of: Mapping[str, str]) -> dict[str, str]:
-    """The group of every placed photo: its own where the labels give one, else that of its chain."""
-    given = {p.photo: p.group for p in source.photos if p.group}
-    if not given:
-        return dict(chain_of)
-    group_of_chain: dict[str, str] = {}
-    for photo, chain in chain_of.items():
-        if photo in given:
-            group_of_chain.setdefault(chain, given[photo])
-    # "chain" keeps the name of a chain apart from the labels' own names of groups.
-    return {
-        photo: given.get(photo) or group_of_chain.get(chain, f"chain {chain}") for photo, chain in chain_of.items()
-    }
 
 
 def _gate(partial: Path, links: Sequence[Link]) -> None:

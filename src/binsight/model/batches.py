@@ -47,6 +47,13 @@ def check_chosen_by(dataset: Dataset, recipe: Recipe) -> None:
     _check_columns(dataset, "data.natural", recipe.data.natural)
 
 
+def check_columns(dataset: Dataset, recipe: Recipe) -> None:
+    """Raises `BadRecipe` where the recipe names a column, to choose by or to learn, that came with no photo."""
+    check_chosen_by(dataset, recipe)
+    _check_columns(dataset, "data.weight", [recipe.data.weight] if recipe.data.weight else [])
+    _check_columns(dataset, "model.auxiliary", recipe.model.auxiliary)
+
+
 def _check_columns(dataset: Dataset, field: str, columns: Iterable[str]) -> None:
     """Raises `BadRecipe` for a column that came with no photo, which is a misspelt one."""
     for column in columns:
@@ -67,8 +74,7 @@ class Photos:
 
     def __init__(self, dataset: Dataset, recipe: Recipe, split: Split) -> None:
         chosen = wanted_photos(dataset, recipe, split)
-        _check_columns(dataset, "data.weight", [recipe.data.weight] if recipe.data.weight else [])
-        _check_columns(dataset, "model.auxiliary", recipe.model.auxiliary)
+        check_columns(dataset, recipe)
         self.num_drawn = num_drawn = recipe.data.drawn if split == "train" else 0
         counts = np.array([photo.count for photo in chosen])
         self.counts: npt.NDArray[np.int64] = np.concatenate([counts, drawn_counts(num_drawn)])
@@ -115,14 +121,18 @@ def _weights(photos: Sequence[LabelledPhoto], column: str | None) -> npt.NDArray
 
 
 def _number(photo: LabelledPhoto, column: str) -> float:
+    """The photo's number; not a number where its column is empty. Raises `BadDataset` where it holds something else."""
     text = photo.extras.get(column, "")
+    if not text:
+        return float("nan")
     try:
-        value = float(text or "nan")
+        value = float(text)
     except ValueError:
         value = -1.0
-    if value < 0 or value == float("inf"):
+    if not 0 <= value < float("inf"):
         raise BadDataset(
-            f"the dataset's column {column} must hold numbers of 0 or more, but holds {text!r} for photo {photo.photo}"
+            f"the dataset's column {column} must hold numbers of 0 or more, but holds {text!r} for photo {photo.photo}; "
+            "prepare it again with a number there, or with nothing where none is known"
         )
     return value
 

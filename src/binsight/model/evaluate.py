@@ -20,7 +20,7 @@ from binsight.errors import BadInput
 from binsight.model.familiar import Familiar, Look, nobody_looked
 from binsight.model.predictor import Predictions, Predictor, predict_all
 from binsight.model.readability import Readability, readability
-from binsight.model.verification import Verification, verification
+from binsight.model.verification import Verification, are_chosen_by_count, verification
 
 DEFAULT_BY = "kind"
 """The column that slices a report where the dataset has it and no other is asked for."""
@@ -193,7 +193,8 @@ def evaluate(
             prior_K,
             dataset_sha256=dataset.digest,
             split=selection.split,
-            by_count="count" in selection.where,
+            by_count="count" in selection.where
+            or are_chosen_by_count(selection.photos, dataset.select(selection.split)),
             bundle=certificate,
             familiar=familiar,
         ),

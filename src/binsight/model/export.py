@@ -54,6 +54,7 @@ from binsight.model.quantise import Weights, check_storage_loss, storage_loss, s
 from binsight.model.recipe import Recipe, placeless
 from binsight.model.reference import write_reference
 from binsight.model.run import Run
+from binsight.model.verification import CHOSEN_BY_COUNT, are_chosen_by_count
 
 PARITY_TOLERANCE = 1e-4
 """PyTorch and ONNX Runtime may differ by so much in any probability."""
@@ -167,6 +168,7 @@ def _calibrated(
 
 def certify_val(probs_BK: Floats, counts_B: Ints, photos: Sequence[LabelledPhoto], dataset: Dataset) -> Certificate:
     """The certificate on the `val` photos; its blind score knows how often each count occurs among these very photos."""
+    by_count = are_chosen_by_count(photos, dataset.select("val"))
     return certify(
         probs_BK,
         counts_B,
@@ -174,7 +176,7 @@ def certify_val(probs_BK: Floats, counts_B: Ints, photos: Sequence[LabelledPhoto
         count_prior(counts_B, probs_BK.shape[1]),
         dataset_sha256=dataset.digest,
         split="val",
-        note=CERTIFICATE_NOTE,
+        note=f"{CERTIFICATE_NOTE} {CHOSEN_BY_COUNT}" if by_count else CERTIFICATE_NOTE,
     )
 
 

@@ -13,6 +13,7 @@ All else stands in the file as in any recipe, and is the same in every trial.
 
 import copy
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,14 @@ from binsight.errors import BadRecipe
 from binsight.model.recipe import OWN_RECIPES, Recipe, Section, checked, read_fields, set_field
 
 Value = bool | int | float | str
+
+_SAME_IN_ALL = {
+    "model.max_count": "it decides to which number is counted",
+    "data.dataset": "it decides which photos judge",
+    "data.where": "it decides which photos judge",
+    "data.natural": "it decides which photos judge",
+}
+"""Fields that no search may vary, because trials that differ in them answer different questions."""
 
 
 class Between(Section):
@@ -40,6 +49,11 @@ class Between(Section):
         if self.log and self.low <= 0:
             raise ValueError(f"`low > 0` must hold where log is true, but got low={self.low}")
         return self
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether whole numbers alone are tried."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
 
 
 class Search(Section):
@@ -78,6 +92,14 @@ class SearchFile:
             set_field(fields, name, value)
         return checked(Recipe, fields, source=f"the search {self.name}")
 
+    def corners(self) -> Iterator[Recipe]:
+        """Each value of each field once, and both ends of each range. Raises as `recipe` does."""
+        tried = {name: _ends(space) for name, space in self.search.fields.items()}
+        first = {name: values[0] for name, values in tried.items()}
+        for name, values in tried.items():
+            for value in values:
+                yield self.recipe(first | {name: value})
+
     def dump(self) -> str:
         """As JSON, for the study to keep."""
         return json.dumps({"base": self.base, "search": self.search.model_dump(mode="json")}, sort_keys=True)
@@ -106,24 +128,42 @@ def _search(fields: dict[str, Any], *, source: str) -> SearchFile:
     if not isinstance(fields["search"], dict):
         raise BadRecipe(f"{source}: search must be a section, but is {fields['search']!r}")
     search = checked(Search, fields["search"], source=source, within="search")
+    _check_comparable(search, source)
     found = SearchFile(name=str(base.get("name", "")), base=base, search=search)
-    for values in _corners(search):
-        recipe = found.recipe(values)
+    for recipe in found.corners():  # before any trial
         if recipe.training.devices > 1:
             raise BadRecipe(
                 f"{source}: training.devices must be 1 in a search, but got {recipe.training.devices}; run the command "
                 "in several processes instead, with one --study"
             )
+    _check_between(found, source)
     return found
 
 
-def _corners(search: Search) -> Iterator[dict[str, Any]]:
-    """Each value of each field once, and both ends of each range, so that all of them are checked before any trial."""
-    tried = {name: _ends(space) for name, space in search.fields.items()}
-    first = {name: values[0] for name, values in tried.items()}
-    for name, values in tried.items():
-        for value in values:
-            yield first | {name: value}
+def _check_comparable(search: Search, source: str) -> None:
+    """Raises `BadRecipe` for a field by which scores of trials would not be comparable."""
+    for name in search.fields:
+        for field, why in _SAME_IN_ALL.items():
+            if name == field or name.startswith(f"{field}."):
+                raise BadRecipe(
+                    f"{source}: search.fields must not vary {name}: {why}, and scores of different questions do not "
+                    "compare; make a search of each, with a name of its own"
+                )
+
+
+def _check_between(found: SearchFile, source: str) -> None:
+    """Raises `BadRecipe` for a range of fractions where the field takes whole numbers alone, as both ends may be."""
+    first = {name: _ends(space)[0] for name, space in found.search.fields.items()}
+    for name, space in found.search.fields.items():
+        if not isinstance(space, Between) or space.is_whole:
+            continue
+        try:
+            found.recipe(first | {name: math.nextafter(space.low, space.high)})
+        except BadRecipe:
+            raise BadRecipe(
+                f"{source}: search.fields.{name} takes whole numbers, but low = {space.low} and high = {space.high} also "
+                f"give fractions; write whole numbers: low = {int(space.low)}, high = {int(space.high)}"
+            ) from None
 
 
 def _ends(space: list[Value] | Between) -> list[Any]:

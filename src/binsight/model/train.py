@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from binsight.model.batches import Photos, batch_order
 from binsight.model.memory import keep_freed_memory
 from binsight.model.network import build_network
 from binsight.model.optimise import make_optimizer
-from binsight.model.recipe import Recipe, dump_recipe, load_recipe
+from binsight.model.recipe import Recipe, dump_recipe
 from binsight.model.run import ENVIRONMENT_NAME, RECIPE_NAME, Run, describe_environment, has_learnt
 from binsight.model.teachers import TAUGHT_NAME, ask_teachers
 from binsight.model.trainer import AfterEpoch, Say, Trainer, check_shares
@@ -43,6 +43,7 @@ def train(
     folder: Path,
     *,
     say: Say = lambda _: None,
+    before_keeping: Callable[[], None] = lambda: None,
     after_epoch: AfterEpoch = lambda _: None,
     threads: int | None = None,
     fabric: Fabric | None = None,
@@ -51,10 +52,11 @@ def train(
 
     `threads` is how many this process computes with: sums are added up in another order by another number of them, and
     so the weights differ in their last digits. `fabric` is the group of processes, where others started them. `say` gets
-    a line an epoch and every health finding, `after_epoch` each epoch's metrics when they are written; an error that it
-    raises ends the run, which can be gone on with. Raises `BadInput` where `folder` holds other things, or a run of another
-    recipe that has learnt something; `BadRecipe` for values that do not train, `Stopped` on Ctrl-C or SIGTERM,
-    `GateFailed` where the loss is no longer a number.
+    a line an epoch and every health finding. `before_keeping` is called when an epoch was judged and nothing of it is
+    written, `after_epoch` gets its metrics when all is; an error that either raises ends the run, which can be gone on
+    with. Raises `BadInput` where `folder` holds other things, or a run of another recipe or on another dataset that has
+    learnt something; `BadRecipe` for values that do not train, `Stopped` on Ctrl-C or SIGTERM, `GateFailed` where the loss,
+    or what the network answers, is no longer a number.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its greetings are not for users
     if threads is not None:
@@ -81,7 +83,7 @@ def train(
             )
         trainer = Trainer(recipe, folder, dataset, fabric, say if fabric.is_global_zero else lambda _: None)
         with _stopping(trainer):
-            trainer.run(after_epoch)
+            trainer.run(before_keeping, after_epoch)
     return Run.open(folder)
 
 
@@ -106,16 +108,13 @@ def _begin(folder: Path, recipe: Recipe, dataset: Dataset, held: ExitStack) -> N
     _check_is_free(folder, dataset)
     make_folder(folder)
     is_alone = held.enter_context(_holding(folder))
-    recipe_path = folder / RECIPE_NAME
-    if recipe_path.is_file() and (has_learnt(folder) or not is_alone):
-        if load_recipe(recipe_path) != recipe:
-            raise BadInput(f"{folder} holds a run of another recipe; choose another folder, or delete this one")
+    if (folder / RECIPE_NAME).is_file() and (has_learnt(folder) or not is_alone):
+        _go_on(folder, recipe, dataset)
     else:
         environment = describe_environment(dataset)
         if not _was_begun(folder, recipe, environment["dataset"]):
             (folder / TAUGHT_NAME).unlink(missing_ok=True)  # of other teachers, or about other photos
-        with written_whole(recipe_path) as part:
-            part.write_text(dump_recipe(recipe))
+        _write_recipe(folder, recipe)
         with written_whole(folder / ENVIRONMENT_NAME) as part:
             part.write_text(json.dumps(environment, indent=2))
     ask_teachers(recipe, dataset, folder)
@@ -150,6 +149,36 @@ def _holding(folder: Path) -> Iterator[bool]:
         yield is_alone
     finally:
         os.close(lock)
+
+
+def _go_on(folder: Path, recipe: Recipe, dataset: Dataset) -> None:
+    """Make sure that the run in the folder is of this recipe and dataset; the dataset may have moved, and is named anew.
+
+    Raises `BadInput` where it is of another recipe, or was begun on another dataset.
+    """
+    run = Run.open(folder)
+    if _lying_as(recipe, run.recipe) != recipe:
+        raise BadInput(f"{folder} holds a run of another recipe; choose another folder, or delete this one")
+    if not (has_learnt(folder) or (folder / ENVIRONMENT_NAME).is_file()):
+        return  # of another process, which has written its recipe this moment
+    begun_on = run.environment().get("dataset", {}).get("sha256")
+    if begun_on != dataset.digest:
+        raise BadInput(
+            f"{folder} holds a run on another dataset: it was begun on {str(begun_on)[:12]}…, but {dataset.folder} is now "
+            f"{dataset.digest[:12]}…; put that dataset back, choose another folder, or delete this one"
+        )
+    if run.recipe != recipe:
+        _write_recipe(folder, recipe)
+
+
+def _lying_as(other: Recipe, recipe: Recipe) -> Recipe:
+    """The recipe with its dataset where the other one has it."""
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"dataset": other.data.dataset})})
+
+
+def _write_recipe(folder: Path, recipe: Recipe) -> None:
+    with written_whole(folder / RECIPE_NAME) as part:
+        part.write_text(dump_recipe(recipe))
 
 
 def _was_begun(folder: Path, recipe: Recipe, dataset: dict[str, str]) -> bool:

@@ -86,7 +86,7 @@ class Trainer:
         check_shares(len(order), world)
         return order[: len(order) // world * world][self.fabric.global_rank :: world]
 
-    def run(self, after_epoch: AfterEpoch) -> None:
+    def run(self, before_keeping: Callable[[], None], after_epoch: AfterEpoch) -> None:
         """Train the epochs that are left."""
         epochs = self.recipe.training.epochs
         natural_counts = self.train_photos.counts[self.train_photos.is_natural]
@@ -94,7 +94,7 @@ class Trainer:
         prior_nll = score(np.tile(prior_K, (len(self.val_photos), 1)), self.val_photos.counts).nll
         while self.position.epoch < epochs:
             self._train_epoch()
-            row = self._finish_epoch()
+            row = self._finish_epoch(before_keeping)
             self.say(
                 f"epoch {row.epoch}/{epochs}: train loss {row.train_loss:.3f} · val nll {row.val_nll:.3f} "
                 f"(prior {prior_nll:.3f}), exact {row.val_exact:.1%}, within one {row.val_within_one:.1%}, "
@@ -155,10 +155,7 @@ class Trainer:
         loss = self.objective.loss(log_probs_BK, told_BA, places_B)
         value = float(loss.detach())
         if not np.isfinite(value):
-            raise GateFailed(
-                f"the loss is {value} at epoch {position.epoch + 1}, batch {position.batch + 1}; lower training.lr "
-                f"(now {recipe.training.lr:g}) or use training.precision=fp32, in a new folder"
-            )
+            raise self._no_number(f"the loss is {value} at epoch {position.epoch + 1}, batch {position.batch + 1}")
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         norm = self.fabric.clip_gradients(
@@ -185,13 +182,15 @@ class Trainer:
                 "the work, run the same command again to go on"
             )
 
-    def _finish_epoch(self) -> EpochMetrics:
+    def _finish_epoch(self, before_keeping: Callable[[], None]) -> EpochMetrics:
         """Score the weights on `val`, keep them where they are the best so far, and write all down."""
         position = self.position
         weights = self.ema.module if self.ema is not None else self.bare_network
         judged = self._judge(weights) if self.fabric.is_global_zero else None
         scores = self.fabric.broadcast(judged)  # one process judges, all know
-        assert scores is not None
+        if scores is None:
+            raise self._no_number(f"the network's answers for val are no numbers after epoch {position.epoch + 1}")
+        before_keeping()
         num_batches = max(1, position.batch)
         row = EpochMetrics(
             epoch=position.epoch + 1,
@@ -222,7 +221,8 @@ class Trainer:
         self.fabric.barrier()
         return row
 
-    def _judge(self, weights: nn.Module) -> Scores:
+    def _judge(self, weights: nn.Module) -> Scores | None:
+        """None where an answer is no number: the epoch's last step may break the weights, and no loss comes after it."""
         probs_BK = predict(
             (FlipAverage(weights) if self.recipe.model.flip_average else weights).eval(),
             self.val_photos.pixels,
@@ -230,7 +230,12 @@ class Trainer:
             device=self.fabric.device,
             autocast=self.fabric.autocast,
         )
-        return score(probs_BK, self.val_photos.counts)
+        return score(probs_BK, self.val_photos.counts) if np.isfinite(probs_BK).all() else None
+
+    def _no_number(self, what: str) -> GateFailed:
+        return GateFailed(
+            f"{what}; lower training.lr (now {self.recipe.training.lr:g}) or use training.precision=fp32, in a new folder"
+        )
 
     def _save(self) -> None:
         states = {

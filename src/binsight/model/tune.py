@@ -10,55 +10,51 @@ trial that was stopped or killed is tried again with the same values, by whoever
 checkpoint where its run folder is at hand.
 """
 
-import re
+import json
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import optuna
 import torch
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
-from binsight.errors import (
-    BadInput,
-    BadRecipe,
-    BinsightError,
-    GateFailed,
-    MissingExtra,
-    MissingObject,
-    StorageFailure,
-)
+from binsight.dataset.manifest import Dataset
+from binsight.errors import BadInput, BadRecipe, BinsightError, GateFailed, MissingObject
+from binsight.model.batches import check_columns
 from binsight.model.health import EpochMetrics
-from binsight.model.recipe import Recipe
 from binsight.model.run import CHECKPOINT_NAME, Run
 from binsight.model.sampler import NumberedTPE
 from binsight.model.search import Between, Search, SearchFile, Value, parse_search
+from binsight.model.studies import experiments, open_storage, sqlite_file
 from binsight.model.train import train
 
 Say = Callable[[str], None]
+Ended = Callable[[optuna.Study, FrozenTrial], None]
 
-HEARTBEAT_S, GRACE_S = 5, 30
-"""A worker gives a sign of life every five seconds; one that was silent for thirty is taken for dead."""
-
-SEARCH_ATTRIBUTE, REASON, SCORES = "search", "reason", "scores"
-
-
-@contextmanager
-def _experiments() -> Iterator[None]:
-    """Signs of life and further tries are marked as experimental in Optuna, which is no news for users."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield
+SEARCH_ATTRIBUTE, DATASET_ATTRIBUTE, REASON, SCORES = "search", "dataset_sha256", "reason", "scores"
 
 
 class _TrialFailed(Exception):
     """A trial whose values do not train; the reason stands in the study."""
+
+
+class _TakenOver(Exception):
+    """A trial that another worker took for dead, and goes on with."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What became of a trial in this process, whatever the study says of it."""
+
+    trial: optuna.Trial | None = None
+    error: BaseException | None = None
+
+
+_ENDS_A_TRIAL = (_TrialFailed, _TakenOver, optuna.TrialPruned, optuna.exceptions.UpdateFinishedTrialError)
+"""What ends a trial, and not the worker."""
 
 
 def open_study(url: str, search: SearchFile) -> optuna.Study:
@@ -67,10 +63,10 @@ def open_study(url: str, search: SearchFile) -> optuna.Study:
     Raises `BadInput` for a URL that is none or a study of another search, `StorageFailure` for a database that cannot
     be reached, `MissingExtra` where its driver is not installed.
     """
-    storage = _storage(url)
+    storage = open_storage(url)
     study = _study_in(storage, search)
     kept = study.user_attrs.get(SEARCH_ATTRIBUTE)
-    if kept is not None and not _same(parse_search(kept, source=url), search):
+    if kept is not None and not _same(kept, search):
         if _has_learnt(study):
             raise BadInput(
                 f"the study {search.name} in {url} holds trials of another recipe or other values; give another name= or "
@@ -96,14 +92,15 @@ def _study_in(storage: RDBStorage, search: SearchFile) -> optuna.Study:
 
 def _has_learnt(study: optuna.Study) -> bool:
     """Whether a trial has come to the end of an epoch, or may be about to."""
-    with _experiments():
+    with experiments():
         optuna.storages.fail_stale_trials(study)
     return any(trial.state == TrialState.RUNNING or SCORES in trial.user_attrs for trial in study.trials)
 
 
-def _same(one: SearchFile, other: SearchFile) -> bool:
+def _same(kept: str, search: SearchFile) -> bool:
     """Whether trials of both can stand side by side: all but the number of trials and how they are chosen is equal."""
-    return one.base == other.base and one.search.fields == other.search.fields
+    one, other = json.loads(kept), json.loads(search.dump())
+    return bool(one["base"] == other["base"] and one["search"]["fields"] == other["search"]["fields"])
 
 
 def kept_search(url: str) -> SearchFile:
@@ -111,64 +108,17 @@ def kept_search(url: str) -> SearchFile:
 
     Raises `BadInput` where there is none, or several, and `MissingObject` for a file that is not there: opening makes it.
     """
-    if (file := _sqlite_file(url)) is not None and not file.exists():
+    if (file := sqlite_file(url)) is not None and not file.exists():
         raise MissingObject(f"there is no study in {file}; check --study, or name the search file")
-    names = optuna.get_all_study_names(storage=_storage(url))
+    names = optuna.get_all_study_names(storage=open_storage(url))
     if len(names) != 1:
         have = f"{len(names)} studies ({', '.join(names)})" if names else "no study"
         raise BadInput(f"{url} must hold one study to go on without a search file, but holds {have}; name the file")
-    study = optuna.load_study(study_name=names[0], storage=_storage(url))
+    study = optuna.load_study(study_name=names[0], storage=open_storage(url))
     kept = study.user_attrs.get(SEARCH_ATTRIBUTE)
     if kept is None:
         raise BadInput(f"the study {names[0]} in {url} was not made by binsight tune; name another")
     return parse_search(kept, source=url)
-
-
-def _sqlite_file(url: str) -> Path | None:
-    """The file that a database's URL names, where it names one."""
-    try:
-        place = make_url(url)
-    except ArgumentError:  # which opening it says better
-        return None
-    is_file = place.get_backend_name() == "sqlite" and place.database and not place.database.startswith("file:")
-    return Path(str(place.database)) if is_file else None
-
-
-def _storage(url: str) -> RDBStorage:
-    """The database with its tables, made if they are not there; heartbeats of trials under way included."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # progress is told in sentences of ours
-    try:
-        return _connected(url)
-    except ImportError:
-        raise MissingExtra(f"a study at {url.partition(':')[0]}", extra="postgres") from None
-    except ArgumentError as error:
-        raise BadInput(
-            "--study must be a database's URL such as sqlite:///study.db or postgresql+psycopg://host/name, but "
-            f"{str(error)[:1].lower()}{str(error)[1:]}"
-        ) from None
-    except SQLAlchemyError as error:
-        shown, reason = url.rpartition("@")[2], str(error).splitlines()[0]  # no password on the screen
-        raise StorageFailure(
-            f"the study at {shown} cannot be reached ({reason}); check the address, or start the database"
-        ) from None
-
-
-def _connected(url: str, tries: int = 5) -> RDBStorage:
-    try:
-        with _experiments():
-            return RDBStorage(
-                url,
-                engine_kwargs={"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {},
-                heartbeat_interval=HEARTBEAT_S,
-                grace_period=GRACE_S,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=3),
-            )
-    except (IntegrityError, ProgrammingError, OperationalError) as error:
-        # Another worker is making the tables at this very moment.
-        if tries == 1 or not re.search("already exists|unique", str(error), re.IGNORECASE):
-            raise
-        time.sleep(0.5)
-        return _connected(url, tries - 1)
 
 
 def _pruner(search: Search) -> optuna.pruners.BasePruner:
@@ -184,14 +134,15 @@ def _pruner(search: Search) -> optuna.pruners.BasePruner:
 def tune(search: SearchFile, study: optuna.Study, folder: Path, *, say: Say = lambda _: None) -> None:
     """Add trials to the study until it holds as many as wanted, whoever made them; run folders in `folder`/trials.
 
-    `say` gets a line a trial. Raises `Stopped` on Ctrl-C or SIGTERM, and what keeps every trial from training (no
-    dataset, a full disk): the trial under way is tried again by the next worker or the same command.
+    `say` gets a line a trial. Raises `BadInput` where the study's trials are on another dataset, `BadRecipe` for a column
+    that is not in it, `Stopped` on Ctrl-C or SIGTERM, and what keeps every trial from training (a photo that is gone, a
+    full disk): the trial under way is tried again by the next worker or the same command.
     """
 
     def objective(trial: optuna.Trial) -> float:
         values = {name: suggest(trial, name, space) for name, space in search.search.fields.items()}
         say(f"trial {trial.number + 1}: " + " · ".join(f"{name}={value}" for name, value in values.items()))
-        return _run(trial, search.recipe(values), trial_folder(folder, study.trials[trial.number]))
+        return _run(trial, search, values, trial_folder(folder, study.trials[trial.number]))
 
     def ended(study: optuna.Study, trial: FrozenTrial) -> None:
         say(told(study, trial))
@@ -199,15 +150,68 @@ def tune(search: SearchFile, study: optuna.Study, folder: Path, *, say: Say = la
         (trial_folder(folder, trial) / CHECKPOINT_NAME).unlink(missing_ok=True)
 
     while not _wait_for_others(study, search.search.trials):
-        with _experiments():
-            study.optimize(objective, n_trials=1, catch=(_TrialFailed,), callbacks=[ended])
+        _check_dataset(search, study, say)
+        taken_over = _try_one(study, objective, ended)
+        if taken_over is not None:
+            say(f"trial {taken_over + 1}: another worker took this one for dead, and goes on with it")
+
+
+def _try_one(study: optuna.Study, objective: Callable[[optuna.Trial], float], ended: Ended) -> int | None:
+    """Try some values; the trial's number where another worker took it over meanwhile. Raises what `objective` does."""
+    attempt = _Attempt()
+
+    def noted(trial: optuna.Trial) -> float:
+        attempt.trial = trial
+        try:
+            return objective(trial)
+        except BaseException as error:
+            attempt.error = error
+            raise
+
+    try:
+        with experiments():
+            study.optimize(noted, n_trials=1, catch=(_TrialFailed,), callbacks=[ended])
+    except ValueError as error:
+        if attempt.trial is None or error is attempt.error or _is_ours(attempt.trial):
+            raise
+        # Optuna's own, which cannot tell a study of the end of a trial that has ended.
+        if attempt.error is None or isinstance(attempt.error, _ENDS_A_TRIAL):
+            return attempt.trial.number
+        raise attempt.error from None
+    return None
+
+
+def _check_dataset(search: SearchFile, study: optuna.Study, say: Say) -> None:
+    """Asked before each trial, because each opens the dataset anew, on this machine.
+
+    Raises `BadInput` where it is not the one that the study's trials so far are on, `BadRecipe` for a column that is not
+    there.
+    """
+    recipes = list(search.corners())
+    dataset = Dataset.open(recipes[0].data.dataset)
+    for recipe in recipes:
+        check_columns(dataset, recipe)
+    kept = study.user_attrs.get(DATASET_ATTRIBUTE)
+    if kept == dataset.digest:
+        return
+    if _has_learnt(study):
+        if kept is not None:
+            raise BadInput(
+                f"the study {study.study_name} holds trials on the dataset {kept[:12]}…, but {dataset.folder} is "
+                f"{dataset.digest[:12]}…, and scores on other photos cannot be compared; name that dataset, or give "
+                "another name= or --study"
+            )
+        say(
+            f"the trials so far do not say which dataset they are on; it is taken to be {dataset.folder} as it is now"
+        )
+    study.set_user_attr(DATASET_ATTRIBUTE, dataset.digest)
 
 
 def suggest(trial: optuna.Trial, name: str, space: list[Value] | Between) -> Value:
     """The study's choice for one field."""
     if isinstance(space, Between):
-        if isinstance(space.low, int) and isinstance(space.high, int):
-            return trial.suggest_int(name, space.low, space.high, log=space.log)
+        if space.is_whole:
+            return trial.suggest_int(name, int(space.low), int(space.high), log=space.log)
         return trial.suggest_float(name, space.low, space.high, log=space.log)
     chosen = trial.suggest_categorical(name, space)
     assert chosen is not None  # a choice that TOML cannot write
@@ -216,7 +220,7 @@ def suggest(trial: optuna.Trial, name: str, space: list[Value] | Between) -> Val
 
 def trial_folder(folder: Path, trial: FrozenTrial) -> Path:
     """The run folder of a trial; that of the first try where it is one more try of the same values."""
-    with _experiments():
+    with experiments():
         first = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
     return folder / "trials" / f"{(trial.number if first is None else first) + 1:04}"
 
@@ -226,8 +230,17 @@ def is_done(trial: FrozenTrial) -> bool:
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or REASON in trial.user_attrs
 
 
-def _run(trial: optuna.Trial, recipe: Recipe, folder: Path) -> float:
+def _is_ours(trial: optuna.Trial) -> bool:
+    """Whether no other worker took the trial for dead."""
+    return bool(trial.study.get_trials(deepcopy=False)[trial.number].state == TrialState.RUNNING)
+
+
+def _run(trial: optuna.Trial, search: SearchFile, values: Mapping[str, Value], folder: Path) -> float:
     reported: set[int] = set()
+
+    def before_keeping() -> None:  # the other one has the run folder too
+        if not _is_ours(trial):
+            raise _TakenOver
 
     def after_epoch(_: EpochMetrics) -> None:
         rows = Run.open(folder).metrics()  # also those from before this trial was stopped
@@ -240,11 +253,12 @@ def _run(trial: optuna.Trial, recipe: Recipe, folder: Path) -> float:
             raise optuna.TrialPruned
 
     try:
-        run = train(recipe, folder, after_epoch=after_epoch)
+        recipe = search.recipe(values)
+        run = train(recipe, folder, before_keeping=before_keeping, after_epoch=after_epoch)
     except (GateFailed, BadRecipe, torch.OutOfMemoryError) as error:
         trial.set_user_attr(REASON, str(error).splitlines()[0])
         raise _TrialFailed from None
-    except BinsightError:
+    except (BinsightError, KeyboardInterrupt):
         _put_back(trial)
         raise
     best = _best(run.metrics())
@@ -257,14 +271,15 @@ def _best(rows: Sequence[EpochMetrics]) -> EpochMetrics:
 
 
 def _put_back(trial: optuna.Trial) -> None:
-    """Have the same values tried again, by the next who asks the study."""
-    RetryHeartbeatStaleTrialCallback()(trial.study, trial.study.trials[trial.number])
+    """Have the same values tried again, by the next who asks the study; another worker may have seen to that."""
+    if _is_ours(trial):
+        RetryHeartbeatStaleTrialCallback()(trial.study, trial.study.trials[trial.number])
 
 
 def _wait_for_others(study: optuna.Study, trials: int) -> bool:
     """Whether there are enough trials; waits while those that others have under way may be the last ones wanted."""
     while True:
-        with _experiments():
+        with experiments():
             optuna.storages.fail_stale_trials(study)
         found = study.get_trials(deepcopy=False)
         num_done = sum(map(is_done, found))

@@ -1,9 +1,11 @@
 """Which records a model could verify on the measured photos: thresholds certified there, and a bundle's own."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from binsight.dataset.manifest import Split
+from binsight.dataset.manifest import LabelledPhoto, Split
 from binsight.decision.certificate import Certificate
 from binsight.decision.certify import certify
 from binsight.decision.confirm import BandCheck, confirm
@@ -22,6 +24,19 @@ CHOSEN_BY_COUNT = (
     "These photos were chosen by their count, so wrong records of other counts are missing, and no figure of verified "
     "records tells how it would be on all."
 )
+
+_EXPECTED = 5
+"""So many photos of a count chance leaves out altogether once in 150 times."""
+
+
+def are_chosen_by_count(photos: Sequence[LabelledPhoto], of_split: Sequence[LabelledPhoto]) -> bool:
+    """Whether photos lack a count that their split has, more than by chance: by whatever column they were chosen.
+
+    A column may say by another name how the photos were collected, such as a list of bins with one to five items.
+    """
+    held, share = {photo.count for photo in photos}, len(photos) / len(of_split)
+    left_out = Counter(photo.count for photo in of_split if photo.count not in held)
+    return any(share * number >= _EXPECTED for number in left_out.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
