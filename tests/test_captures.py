@@ -189,6 +189,23 @@ def test_retention_deletes_whole_hours_with_all_that_lies_in_them(captures: Capt
     assert list(captures.problems()) == []
 
 
+def test_counts_about_another_variant_stay_as_long_as_its_captures_do(captures: Captures, chosen: Settings) -> None:
+    other = open_captures(chosen.model_copy(update={"capture_variant": "canary"}))
+    captures.write([a_capture(60 * hour, None, inference_id=f"id-{hour}") for hour in range(6)])
+    other.write([a_capture(60 * hour, None, inference_id=f"canary-{hour}") for hour in range(1, 6)])
+    truths = open_truths(chosen)
+    for hour in range(4):
+        made_at = NOON + timedelta(hours=hour)
+        names = {f"id-{hour}": 1} | ({f"canary-{hour}": 2} if hour else {})
+        truths.add([*captures.read(), *other.read()], names, now=made_at)
+    now, most = NOON + timedelta(hours=30), 10**12
+    prune(captures, truths, now=now, keep_days=25.9 / 24, max_bytes=most)
+    assert set(truths.read()) == {"id-1", "id-2", "id-3", "canary-1", "canary-2", "canary-3"}
+    prune(other, truths, now=now, keep_days=26.9 / 24, max_bytes=most)
+    assert set(truths.read()) == {"id-3", "canary-3"}
+    other.close()
+
+
 # Of one layout each: how it lies on the disk.
 
 

@@ -143,8 +143,9 @@ def verify(as_json: bool) -> None:
 def prune(keep_days: float | None, max_bytes: int | None, as_json: bool) -> None:
     """Delete what is not to be kept any longer.
 
-    The result is that whole hours are gone, photos, answers and added counts: those over their days, and then the oldest
-    until the rest has at most the bytes. The last two hours always stay. The service does the same by itself.
+    The result is that whole hours are gone, photos and answers: those over their days, and then the oldest until the rest
+    has at most the bytes. The last two hours always stay. Added counts go once no variant of the endpoint keeps captures
+    that are as old. The service does the same by itself.
     """
     from binsight.settings import settings
     from binsight.storage.captures import prune as delete

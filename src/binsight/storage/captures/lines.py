@@ -97,6 +97,10 @@ class LineCaptures:
         """Delete the hours that were over then."""
         self._place.remove_before(moment)
 
+    def oldest_of_endpoint(self) -> datetime | None:
+        """As `Place.oldest_of_endpoint`."""
+        return self._place.oldest_of_endpoint()
+
     def _append(self, folder: Path, data: bytes) -> None:
         try:
             if self._file is None or self._file.folder != folder:

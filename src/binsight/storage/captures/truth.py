@@ -57,7 +57,7 @@ class Truths:
         return truths
 
     def remove_before(self, moment: datetime) -> None:
-        """Delete the hours that were over then; the captures that these counts are about are older still."""
+        """Delete the hours that were over then. A count is about a capture of its own hour or an earlier one."""
         self._place.remove_before(moment)
 
 
