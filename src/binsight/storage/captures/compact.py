@@ -88,9 +88,9 @@ class CompactCaptures:
 
     def oldest_of_endpoint(self) -> datetime | None:
         """As `Place.oldest_of_endpoint`, and also of captures whose answer alone was kept."""
-        row = self._rows.oldest_of_endpoint()
-        moments = (row and datetime.fromisoformat(row), self._place.oldest_of_endpoint())
-        return min(filter(None, moments), default=None)
+        row, hour = self._rows.oldest_of_endpoint(), self._place.oldest_of_endpoint()
+        moments = [] if row is None else [datetime.fromisoformat(row)]
+        return min(moments if hour is None else [*moments, hour], default=None)
 
     def _row(self, capture: Capture) -> CaptureRow:
         return CaptureRow(
