@@ -83,7 +83,7 @@ def test_a_count_out_of_range_that_lies_there_is_named_and_breaks_no_export(
     pytest.importorskip("pyarrow")
     run("label", "order-7", 3)
     run("label", kept[1].event_id, 4)
-    first, second = sorted((tmp_path / "kept").rglob("ground_truth/**/*.jsonl"))
+    _, second = sorted((tmp_path / "kept").rglob("ground_truth/**/*.jsonl"))
     second.write_text(second.read_text().replace('"data":"4"', f'"data":"{10**23}"'))
     assert lines(run("export", tmp_path / "all.parquet", "--json"))[0]["captures"] == 2
     assert [line["truth"] for line in lines(run("list", "--json"))] == [3, None]
