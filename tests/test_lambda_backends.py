@@ -255,6 +255,7 @@ def test_a_kept_connection_that_a_service_closed_meanwhile_is_opened_again(monke
         *({**an_event(), name: "x"} for name in ("headers", "queryStringParameters", "requestContext")),
         {**an_event(), "requestContext": {"http": "x"}},
         {**an_event(), "body": {"photo": "AAAA"}},
+        {"url": "s3://b/a.jpg", "headers": "x"},
     ],
     ids=str,
 )

@@ -70,14 +70,12 @@ def event_in(value: object) -> Event:
     """What reached the function, as an event. Raises `BadInput` where it has not an event's shape."""
     if not isinstance(value, Mapping):
         raise BadInput('an event must be a JSON object; send {"url": "s3://BUCKET/NAME"}')
-    if is_direct(value):
-        return value
     context = value.get("requestContext")
     parts = {name: value.get(name) for name in _OBJECTS}
     parts["requestContext.http"] = context.get("http") if isinstance(context, Mapping) else None
     if wrong := next((name for name, part in parts.items() if not isinstance(part, Mapping | None)), None):
         raise BadInput(f"{wrong} of the event must be an object; send the event as the gateway makes it")
-    if not isinstance(value.get("body"), str | None):
+    if not is_direct(value) and not isinstance(value.get("body"), str | None):
         raise BadInput("the event's body must be text; send the event as the gateway makes it")
     return value
 
