@@ -175,6 +175,45 @@ def test_a_store_that_fails_ends_the_run_and_writes_no_error_into_rows(
     assert len(rows(tmp_path / "out")) == NUM_PHOTOS
 
 
+@pytest.mark.parametrize("name", ["read_bytes", "stat"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_a_disk_that_fails_ends_the_run_and_is_in_no_row(
+    photos: Path, tmp_path: Path, name: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_list(photos, tmp_path / "out")
+    works = getattr(Path, name)
+
+    def fails(self: Path, **options: Any) -> Any:
+        if self.name == "03.jpg":
+            raise OSError(number, os.strerror(number))
+        return works(self, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, name, fails)
+        result = count(photos, tmp_path / "out")
+        assert isinstance(result.exception, StorageFailure)
+        assert "03.jpg cannot be read" in str(result.exception) and "the mount" in str(result.exception)
+    assert closing(count(photos, tmp_path / "out", "--json"))["failed"] == 0
+
+
+def test_a_disk_that_fails_while_it_is_listed_begins_no_job(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even one without the photos of a folder that could not be looked into."""
+    (photos / "more").mkdir()
+    scandir = os.scandir
+
+    def fails(path: Any) -> Any:
+        if str(path).endswith("more"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", fails)
+        with pytest.raises(StorageFailure, match=r"/more cannot be read"):
+            list(batch_photos.open_photos(str(photos)).list())
+
+
 def test_a_place_that_is_gone_ends_the_run(photos: Path, tmp_path: Path) -> None:
     """As a disk that is no longer mounted does, where every single photo has gone."""
     only_list(photos, tmp_path / "out")

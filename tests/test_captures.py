@@ -1,6 +1,5 @@
 """Captures at rest: one contract for both layouts, in a folder and in a bucket; counts added later; retention."""
 
-import base64
 import json
 import os
 from collections.abc import Iterator
@@ -189,6 +188,23 @@ def test_retention_deletes_whole_hours_with_all_that_lies_in_them(captures: Capt
     assert list(captures.problems()) == []
 
 
+def test_counts_about_another_variant_stay_as_long_as_its_captures_do(captures: Captures, chosen: Settings) -> None:
+    other = open_captures(chosen.model_copy(update={"capture_variant": "canary"}))
+    captures.write([a_capture(60 * hour, None, inference_id=f"id-{hour}") for hour in range(6)])
+    other.write([a_capture(60 * hour, None, inference_id=f"canary-{hour}") for hour in range(1, 6)])
+    truths = open_truths(chosen)
+    for hour in range(4):
+        made_at = NOON + timedelta(hours=hour)
+        names = {f"id-{hour}": 1} | ({f"canary-{hour}": 2} if hour else {})
+        truths.add([*captures.read(), *other.read()], names, now=made_at)
+    now, most = NOON + timedelta(hours=30), 10**12
+    prune(captures, truths, now=now, keep_days=25.9 / 24, max_bytes=most)
+    assert set(truths.read()) == {"id-1", "id-2", "id-3", "canary-1", "canary-2", "canary-3"}
+    prune(other, truths, now=now, keep_days=26.9 / 24, max_bytes=most)
+    assert set(truths.read()) == {"id-3", "canary-3"}
+    other.close()
+
+
 # Of one layout each: how it lies on the disk.
 
 
@@ -245,63 +261,6 @@ def test_everything_is_on_the_disk_before_its_row_is(tmp_path: Path, monkeypatch
     captures.close()
 
 
-def test_a_line_is_as_sagemaker_writes_it(tmp_path: Path) -> None:
-    captures = open_captures(some(tmp_path, tmp_path, capture_layout="sagemaker", capture_endpoint="bins"))
-    capture = a_capture(inference_id="caller-id")
-    captures.write([capture, a_capture(1, None)])
-    (file,) = (tmp_path / "bins" / "AllTraffic" / "2025" / "11" / "24" / "12").iterdir()
-    assert file.suffix == ".jsonl"
-    first, second = map(json.loads, file.read_text().splitlines())
-    assert first == {
-        "captureData": {
-            "endpointInput": {
-                "observedContentType": "image/jpeg",
-                "mode": "INPUT",
-                "data": base64.b64encode(PHOTOS[0]).decode(),
-                "encoding": "BASE64",
-            },
-            "endpointOutput": {
-                "observedContentType": "application/json",
-                "mode": "OUTPUT",
-                "data": capture.answer,
-                "encoding": "JSON",
-            },
-        },
-        "eventMetadata": {
-            "eventId": capture.event_id,
-            "inferenceTime": "2025-11-24T12:00:30Z",
-            "inferenceId": "caller-id",
-        },
-        "eventVersion": "0",
-    }
-    assert list(second["captureData"]) == ["endpointOutput"] and "inferenceId" not in second["eventMetadata"]
-    captures.close()
-
-
-@pytest.mark.parametrize(
-    ("attributes", "share"),
-    [
-        (["team=7", "binsight-share=0.25"], 0.25),
-        (["binsight-share=much"], None),
-        (["team=7"], None),
-        ("binsight-share=0.5", None),
-        (None, None),
-    ],
-)
-def test_a_line_says_in_a_custom_attribute_with_which_share_it_was_kept(
-    tmp_path: Path, attributes: object, share: float | None
-) -> None:
-    captures = open_captures(some(tmp_path, tmp_path, capture_layout="sagemaker"))
-    captures.write([a_capture(share=0.1)])
-    (file,) = tmp_path.rglob("*.jsonl")
-    line = json.loads(file.read_text())
-    assert line["eventMetadata"]["customAttributes"] == ["binsight-share=0.1"]
-    line["eventMetadata"]["customAttributes"] = attributes
-    file.write_text(json.dumps(line) + "\n")
-    assert [one.share for one in captures.read()] == [share]
-    captures.close()
-
-
 def test_an_added_count_is_as_sagemaker_reads_it(tmp_path: Path) -> None:
     truths = Truths(Place.of(str(tmp_path)))
     truths.add([a_capture(inference_id="order-7")], {"order-7": 3}, now=NOON)
@@ -311,47 +270,6 @@ def test_an_added_count_is_as_sagemaker_reads_it(tmp_path: Path) -> None:
         "eventMetadata": {"eventId": "order-7"},
         "eventVersion": "0",
     }
-
-
-def test_a_torn_last_line_is_tolerated_and_a_damaged_one_is_named(tmp_path: Path) -> None:
-    captures = open_captures(some(tmp_path, tmp_path, capture_layout="sagemaker"))
-    kept = [a_capture(minute, PHOTOS[minute]) for minute in range(3)]
-    captures.write(kept)
-    (file,) = tmp_path.rglob("*.jsonl")
-    whole = file.read_bytes()
-    file.write_bytes(whole[:-5])
-    assert list(captures.read(photos=True)) == kept[:2]
-    assert [problem.word for problem in captures.problems()] == ["torn"]
-    lines = whole.splitlines(keepends=True)
-    file.write_bytes(lines[0] + lines[1].replace(b'"data":"', b'"data":"!', 1) + lines[2])
-    assert list(captures.read(photos=True)) == [kept[0], kept[2]]
-    assert [(problem.word, problem.where[-2:]) for problem in captures.problems()] == [("corrupt", ":2")]
-    captures.close()
-
-
-def test_a_failed_write_leaves_no_torn_line_and_the_next_goes_to_a_new_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    captures = open_captures(some(tmp_path, tmp_path, capture_layout="sagemaker"))
-    captures.write([a_capture(0)])
-    write = os.write
-
-    def half(descriptor: int, data: memoryview) -> int:
-        monkeypatch.setattr(os, "write", full)
-        return write(descriptor, data[: len(data) // 2])
-
-    def full(descriptor: int, data: memoryview) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "write", half)
-    with pytest.raises(StorageFailure, match="No space left"):
-        captures.write([a_capture(1)])
-    monkeypatch.setattr(os, "write", write)
-    captures.write([a_capture(2)])
-    assert list(captures.problems()) == []
-    assert [one.captured_at.minute for one in captures.read()] == [0, 2]
-    assert len(list(tmp_path.rglob("*.jsonl"))) == 2
-    captures.close()
 
 
 def test_a_write_that_fails_leaves_nothing_half_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

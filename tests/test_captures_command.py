@@ -69,6 +69,28 @@ def test_a_line_of_counts_that_is_none_is_named(kept: list[Capture], tmp_path: P
     assert isinstance(run("label", "--csv", tmp_path / "none.csv").exception, MissingObject)
 
 
+@pytest.mark.parametrize("count", [10**9, 10**23, "9" * 5000])
+def test_a_count_that_nobody_can_have_meant_is_refused(kept: list[Capture], tmp_path: Path, count: object) -> None:
+    assert run("label", "order-7", count).exit_code != 0
+    (tmp_path / "counts.csv").write_text(f"id,count\norder-7,{count}\n")
+    assert "0 to 999,999,999" in str(run("label", "--csv", tmp_path / "counts.csv").exception)
+    assert lines(run("label", "order-7", 999_999_999, "--json")) == [{"added": 1}]
+
+
+def test_a_count_out_of_range_that_lies_there_is_named_and_breaks_no_export(
+    kept: list[Capture], tmp_path: Path
+) -> None:
+    pytest.importorskip("pyarrow")
+    run("label", "order-7", 3)
+    run("label", kept[1].event_id, 4)
+    _, second = sorted((tmp_path / "kept").rglob("ground_truth/**/*.jsonl"))
+    second.write_text(second.read_text().replace('"data":"4"', f'"data":"{10**23}"'))
+    assert lines(run("export", tmp_path / "all.parquet", "--json"))[0]["captures"] == 2
+    assert [line["truth"] for line in lines(run("list", "--json"))] == [3, None]
+    result = run("verify")
+    assert result.exception is None and "unusable: " in result.stdout and str(10**23) in result.stdout
+
+
 @pytest.mark.parametrize("photos", [True, False])
 def test_an_export_holds_every_capture_in_either_format(kept: list[Capture], tmp_path: Path, photos: bool) -> None:
     pq = pytest.importorskip("pyarrow.parquet")

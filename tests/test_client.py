@@ -98,6 +98,23 @@ def test_a_record_gets_a_verdict(client: Client) -> None:
         client.verify(PHOTO, -1)
 
 
+def test_a_key_loses_its_lines_end_and_one_that_is_none_is_refused_unseen(served: Process) -> None:
+    with Client(served.url, key="bsk_secret\n") as one:
+        assert one.count(PHOTO).count >= 0
+    for make in (Client, AsyncClient):
+        for wrong in ("bsk_secret\nX-Other: 1", "bsk_s\u00e9cret", "bsk secret"):
+            with pytest.raises(BadInput, match="the key must be") as told:
+                make(served.url, key=wrong)
+            assert "bsk" not in str(told.value)
+
+
+def test_what_cannot_be_sent_is_told_at_once_and_without_its_headers(served: Process) -> None:
+    begin = time.monotonic()
+    with Client(served.url) as one, pytest.raises(BadInput, match="cannot be sent") as told:
+        one.count(PHOTO, request_id="mine\n1")
+    assert time.monotonic() - begin < 5 and "mine" not in str(told.value)
+
+
 def test_the_model_in_service_is_told(client: Client) -> None:
     (model,) = client.models()
     assert client.count(PHOTO).model == f"{model.name}:{model.version}"

@@ -2,7 +2,9 @@
 
 import io
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 from botocore import exceptions
+from tests.s3_server import CREDENTIALS
 
 from binsight.lambda_front import backends, handler
 from binsight.lambda_front.events import asked_in
@@ -99,6 +102,24 @@ def test_a_service_is_shown_the_key_and_what_the_caller_noted(monkeypatch: pytes
     assert came[1]["x-request-id"] == "mine"
 
 
+def test_a_key_loses_its_lines_end_and_one_that_is_none_is_refused_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(200, {"probs": []}) as (url, came):
+        monkeypatch.setenv("BINSIGHT_URL", url)
+        monkeypatch.setenv("BINSIGHT_KEY", "k3y\n")
+        assert handler(an_event())["statusCode"] == 200
+        for wrong in ("k3y\nX-Other: 1", "k\u00e9y", "k3 y"):
+            monkeypatch.setenv("BINSIGHT_KEY", wrong)
+            answer = handler(an_event())
+            assert refused(answer) == (400, "bad_input") and "k3" not in str(answer)
+    assert [one["authorization"] for one in came] == ["Bearer k3y"]
+
+
+def test_a_header_that_cannot_be_passed_on_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BINSIGHT_URL", "http://127.0.0.1:9")
+    answer = handler(an_event(headers=JSON | {"Accept": "\u65e5"}))
+    assert refused(answer) == (400, "bad_input") and "header accept" in answer["body"]
+
+
 def test_a_redirect_is_not_followed_with_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(302, {}, Location="/elsewhere") as (url, came):
         monkeypatch.setenv("BINSIGHT_URL", url)
@@ -161,6 +182,88 @@ def test_how_long_to_wait_is_a_setting(sagemaker: Runtime, monkeypatch: pytest.M
         assert refused(answer) == (400, "bad_input")
         said = json.loads(answer["body"])["error"]["message"]
         assert said == f"BINSIGHT_WITHIN_S must be a number of seconds above 0 and at most 900, but is {wrong!r}"
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=10) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("by", ["url", "endpoint"])
+def test_a_service_that_hangs_is_given_up_in_the_time_that_was_set(
+    silent: str, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {
+        **{"BINSIGHT_WITHIN_S": "1", "AWS_DEFAULT_REGION": "us-east-1", **CREDENTIALS},
+        **({"BINSIGHT_URL": silent} if by == "url" else {"BINSIGHT_ENDPOINT": "bins"}),
+        "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": silent,
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    backends._sagemaker.cache_clear()
+    if by == "endpoint":
+        backends._sagemaker(1.0)  # boto3 takes its time to be loaded
+    begin = time.monotonic()
+    assert refused(handler(an_event())) == (503, "not_ready")
+    assert 0.7 < time.monotonic() - begin < 1.7
+    backends._sagemaker.cache_clear()
+
+
+def test_an_endpoint_whose_connection_broke_at_once_is_asked_again(
+    sagemaker: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoke, broken = sagemaker.invoke_endpoint, [exceptions.ConnectionClosedError(endpoint_url="x")]
+
+    def once(**arguments: Any) -> dict[str, Any]:
+        if broken:
+            raise broken.pop()
+        return invoke(**arguments)
+
+    monkeypatch.setattr(sagemaker, "invoke_endpoint", once)
+    assert handler(an_event())["statusCode"] == 200
+
+
+def test_a_kept_connection_that_a_service_closed_meanwhile_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve() -> None:
+        for num_answers in (1, 2):  # the second request finds the first connection open, and then closed
+            with listening.accept()[0] as connection, connection.makefile("rwb") as file:
+                for number in range(2):
+                    while (line := file.readline()) not in (b"\r\n", b""):
+                        if line.lower().startswith(b"content-length:"):
+                            length = int(line.split(b":")[1])
+                    file.read(length)
+                    if number == num_answers:
+                        break
+                    file.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                    file.flush()
+
+    backends._http.cache_clear()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        monkeypatch.setenv("BINSIGHT_URL", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        assert [handler(an_event())["statusCode"] for _ in range(3)] == [200, 200, 200]
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        *(["x"], "text", None, 7),
+        *({**an_event(), name: "x"} for name in ("headers", "queryStringParameters", "requestContext")),
+        {**an_event(), "requestContext": {"http": "x"}},
+        {**an_event(), "body": {"photo": "AAAA"}},
+        {"url": "s3://b/a.jpg", "headers": "x"},
+    ],
+    ids=str,
+)
+def test_an_event_of_another_shape_is_refused_as_any_other_bad_input(event: object) -> None:
+    answer = handler(event)
+    body = answer["body"] if isinstance(answer["body"], dict) else json.loads(answer["body"])
+    assert (answer["statusCode"], body["error"]["code"]) == (400, "bad_input")
+    assert body["error"]["mend"].startswith("send ")
 
 
 def test_what_the_query_asks_is_in_the_json_that_is_sent() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.fault_server import Fault, running_fault_server
+from tests.refusing_server import running_refusing_server
 from tests.s3_server import CREDENTIALS, PUBLIC_BUCKET, READER, S3Server, running_s3_server
 
 from binsight.errors import AccessRefused, BadInput, MissingObject, MissingStore, StorageFailure
@@ -98,6 +100,27 @@ def test_too_large_an_object_is_not_read(store: Objects) -> None:
 def test_a_name_that_climbs_out_is_refused(store: Objects) -> None:
     with pytest.raises(BadInput, match="cannot be an object's name"):
         store.read("../outside")
+
+
+@pytest.mark.parametrize("key", ["p/d//e.jpg", "p/x/../y.jpg", "p/./z.jpg", "p//lead.jpg", "p///"])
+def test_an_object_that_cannot_be_listed_is_named_with_the_mend(key: str, owner: None) -> None:
+    """As S3 takes it, and hardly any server of files."""
+    listed = (
+        f"<Contents><Key>{key}</Key><Size>1</Size><LastModified>2026-11-24T18:00:00.000Z</LastModified></Contents>"
+    )
+    body = f"<ListBucketResult><Name>bins</Name><IsTruncated>false</IsTruncated>{listed}</ListBucketResult>"
+    with running_refusing_server(body, status=200) as endpoint:
+        store = open_store("s3://bins/p", endpoint_url=endpoint)
+        with pytest.raises(
+            BadInput, match=rf"^s3://bins/{re.escape(key)} cannot be listed: .*; rename that object"
+        ):
+            list(store.list())
+
+        async def names() -> list[str]:
+            return [info.name async for info in store.list()]
+
+        with pytest.raises(BadInput, match="cannot be listed"):
+            asyncio.run(names())
 
 
 def test_listings_go_beyond_one_page_sync_and_async(s3: S3Server) -> None:

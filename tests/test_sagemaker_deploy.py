@@ -16,9 +16,10 @@ from tests.aws_support import ACCOUNT, BUCKET, NOW, REGION, Cloud, brought, depl
 from tests.bundle_support import changed_bundle
 
 from binsight.engines.sagemaker import functions
-from binsight.engines.sagemaker.apply import begin, deploy
+from binsight.engines.sagemaker.apply import deploy
 from binsight.engines.sagemaker.archives import functions_zip
 from binsight.engines.sagemaker.aws import Aws
+from binsight.engines.sagemaker.begun import begin
 from binsight.engines.sagemaker.calls import TAG, Call
 from binsight.engines.sagemaker.destroy import destroy
 from binsight.engines.sagemaker.endpoint import promotion_plan
@@ -179,7 +180,9 @@ def test_notifications_of_the_bucket_to_others_are_kept(cloud: Cloud) -> None:
 def test_a_batch_transform_is_begun_once(cloud: Cloud) -> None:
     brought(deployment(), cloud)
     call = transform_job(deployment(), make_plan(deployment()).first, f"s3://{BUCKET}/in", f"s3://{BUCKET}/out")
-    assert begin(call, cloud.aws()) == "begun"
+    assert (
+        begin(call, cloud.aws()).status is None
+    )  # moto takes the same name again; tests/test_sagemaker_jobs.py does not
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The photos of a folder or of a bucket's prefix: listed once, and read later if they are still the same."""
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,9 +8,14 @@ from pathlib import Path
 from typing import Protocol
 
 from binsight.counting.sources import SUFFIXES
-from binsight.errors import BadInput, BadPhoto, ChangedMeanwhile, MissingObject, MissingStore
+from binsight.errors import BadInput, BadPhoto, ChangedMeanwhile, MissingObject, MissingStore, StorageFailure
 from binsight.settings import settings
 from binsight.storage.objects import Objects, open_store
+
+_OF_ONE_PHOTO = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
+)
+"""What a folder says of a photo that has gone or that is shut; all else (EIO, ESTALE, …) is the disk's or the mount's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,9 @@ class _Folder:
     folder: Path
 
     def list(self) -> Iterator[Listed]:
-        for parent, folders, files in os.walk(self.folder):
+        for parent, folders, files in os.walk(
+            self.folder, onerror=lambda error: _check_place(error, error.filename)
+        ):
             folders.sort()
             for name in sorted(files):
                 if name.lower().endswith(SUFFIXES):
@@ -80,6 +88,7 @@ class _Folder:
                 )
             return path.read_bytes()
         except OSError as error:
+            _check_place(error, path)
             raise MissingObject(
                 f"{path} cannot be read ({error.strerror}); check the path and the rights"
             ) from None
@@ -92,9 +101,20 @@ class _Folder:
             raise BadInput(f"{str(path)!a} has a name that is not UTF-8; rename it") from None
         try:
             found = path.stat()
-        except OSError:  # a link to nothing: a row with an error, as of one that goes later
+        except OSError as error:
+            _check_place(error, path)
+            # A link to nothing: a row with an error, as of one that goes later.
             return Listed(name, 0, "")
         return Listed(name, found.st_size, _tag(found))
+
+
+def _check_place(error: OSError, path: Path | str) -> None:
+    """Raises `StorageFailure` where the disk or the mount is at fault, and not the one photo: no row is to say that."""
+    if error.errno not in _OF_ONE_PHOTO:
+        raise StorageFailure(
+            f"{path} cannot be read ({error.strerror}); mend the disk or the mount, or take the photo away, and run "
+            "the same command again"
+        ) from None
 
 
 def _tag(found: os.stat_result) -> str:

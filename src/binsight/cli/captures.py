@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,17 +119,20 @@ def verify(as_json: bool) -> None:
     """Check that everything kept is there and whole.
 
     The result is a line for each photo that is missing or whose bytes are not those that were put there, and for each
-    JSON line that cannot be read. It ends non-zero where there are any. A last line torn by a crash is told and is no
-    fault: it was never acknowledged.
+    JSON line that cannot be read. It ends non-zero where there are any. Two kinds are told and are no fault: a last line
+    torn by a crash, which was never acknowledged, and what is as it was kept but cannot be used, such as the answer to a
+    photo that was not counted, or an added count that is no number.
     """
+    from binsight.storage.captures.capture import UNUSABLE
+
     faults = 0
-    with _opened() as (kept, _):
-        for problem in kept.problems():
-            faults += problem.word != "torn"
+    with _opened() as (kept, truths):
+        for problem in chain(kept.problems(), truths.problems()):
+            faults += problem.word not in ("torn", UNUSABLE)
             if as_json:
                 print_json(asdict(problem))
             else:
-                click.echo(f"{problem.word}: {problem.where}")
+                click.echo(f"{problem.word}: {problem.where}{problem.why and f' ({problem.why})'}")
         number = 0 if faults else sum(1 for _ in kept.read())
     if faults:
         raise GateFailed(f"{faults} captures are missing or corrupt; look at the disk that they lie on")
@@ -143,8 +147,9 @@ def verify(as_json: bool) -> None:
 def prune(keep_days: float | None, max_bytes: int | None, as_json: bool) -> None:
     """Delete what is not to be kept any longer.
 
-    The result is that whole hours are gone, photos, answers and added counts: those over their days, and then the oldest
-    until the rest has at most the bytes. The last two hours always stay. The service does the same by itself.
+    The result is that whole hours are gone, photos and answers: those over their days, and then the oldest until the rest
+    has at most the bytes. The last two hours always stay. Added counts go once no variant of the endpoint keeps captures
+    that are as old. The service does the same by itself.
     """
     from binsight.settings import settings
     from binsight.storage.captures import prune as delete
@@ -179,6 +184,8 @@ def _opened() -> "Iterator[tuple[CompactCaptures | LineCaptures, Truths]]":
 
 
 def _counts(file: Path | None) -> dict[str, int]:
+    from binsight.storage.captures.capture import MOST
+
     assert file is not None
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:
@@ -190,7 +197,9 @@ def _counts(file: Path | None) -> dict[str, int]:
     counts = {}
     for number, row in enumerate(rows, 2):
         name, count = row.get("id"), row.get("count") or ""
-        if not name or not count.isascii() or not count.isdecimal():
-            raise BadInput(f"{file}, line {number}: needs id and count, a whole number of 0 or more; mend the line")
+        if not name or not count.isascii() or not count.isdecimal() or len(count) > len(str(MOST)):
+            raise BadInput(
+                f"{file}, line {number}: needs id and count, a whole number of 0 to {MOST:,}; mend the line"
+            )
         counts[name] = int(count)
     return counts

@@ -26,15 +26,26 @@ COUNT, VERIFY, MODELS, PING = "/v1/count", "/v1/verify", "/v1/models", "/ping"
 
 
 def _options(url: str, key: str | None, verify: bool | ssl.SSLContext) -> dict[str, Any]:
-    """What both kinds of connection pool are made with. Raises `BadInput` for a URL that is none."""
+    """What both kinds of connection pool are made with. Raises `BadInput` for a URL or a key that is none."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise BadInput(f"{url[:200]} is no address ({error}); give https://HOST or http://HOST:PORT") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise BadInput(f"{url[:200]} is no address of a service; give https://HOST or http://HOST:PORT")
+    key = _checked_key(key or "")
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     return {"base_url": parsed, "headers": headers, "verify": verify}
+
+
+def _checked_key(text: str) -> str:
+    """Without the line's end that a file or a secret store left on it. What is wrong with a key is told without the key."""
+    key = text.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise BadInput(
+            "the key must be letters, digits and signs of ASCII alone; copy it again from where it was made"
+        )
+    return key
 
 
 class Client:

@@ -5,7 +5,7 @@
         ▼                                                                              │
      send, with the time that is left ─▶ 200: its JSON                                 │
                                       ─▶ 429, 502, 503, 504, no connection: time left? ┘  no: raise
-                                      ─▶ anything else: raise
+                                      ─▶ anything else, or a request that cannot be sent: raise
 ```
 Where nobody has listened yet, the time for that is short: an address that was mistyped is told in seconds.
 
@@ -23,7 +23,7 @@ from typing import Any
 
 from binsight.client.answers import error_of
 from binsight.client.asking import Ask
-from binsight.errors import BinsightError, MissingExtra, Unreachable
+from binsight.errors import BadInput, BinsightError, MissingExtra, Unreachable
 
 try:
     import httpx
@@ -32,6 +32,9 @@ except ImportError:
 
 TRY_AGAIN = frozenset({429, 502, 503, 504})
 """The service, or a proxy in front of it, is busy, starts, ends, or waits for something that is."""
+
+_NEVER_SENT = (httpx.LocalProtocolError, httpx.UnsupportedProtocol)
+"""What is wrong with the request itself, before anybody hears of it: the same again is wrong again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +113,12 @@ def exchange(
             error = error_of(outcome.status_code, fields, request_id=request_id, retry_after=retry_after)
             if outcome.status_code not in TRY_AGAIN:
                 raise error
+        elif isinstance(outcome, _NEVER_SENT):
+            # Without the library's words, which quote the header: it may be the key.
+            raise BadInput(
+                f"the request cannot be sent to {at} ({type(outcome).__name__}); check the address, the key and the "
+                "request id"
+            )
         else:
             error = _unreachable(outcome, at, request_id, patience)
         heard = heard or was_listening(outcome)

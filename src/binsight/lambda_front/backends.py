@@ -5,9 +5,10 @@ Which one stands in the function's environment and nowhere else. Both libraries 
 
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from binsight.errors import BadInput, MissingExtra, NotReady, ServiceFailed
 from binsight.lambda_front.events import Answered, Asked
@@ -20,6 +21,12 @@ _BUSY = frozenset(
     {"ServiceUnavailable", "ThrottlingException", "ModelNotReadyException", "InternalDependencyException"}
 )
 """Errors of SageMaker's own that pass."""
+AT_ONCE_S = 1.0
+"""Within so many seconds a connection that was kept open turns out to have been closed meanwhile."""
+CONNECT_S = 2.0
+"""How long a connection to SageMaker may take to be made, of the time that an answer may take."""
+
+T = TypeVar("T")
 
 
 def ask(asked: Asked, environment: Mapping[str, str] = os.environ) -> Answered:
@@ -31,7 +38,15 @@ def ask(asked: Asked, environment: Mapping[str, str] = os.environ) -> Answered:
     within = _seconds(environment.get(WITHIN, "25"))  # API Gateway gives up after 29
     if endpoint:
         return _ask_sagemaker(asked, endpoint, within)
-    return _ask_http(asked, str(url), environment.get(KEY), within)
+    return _ask_http(asked, str(url), _key(environment.get(KEY, "")), within)
+
+
+def _key(text: str) -> str:
+    """Without the line's end that a file or a secret store left on it."""
+    key = text.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise BadInput(f"{KEY} must be letters, digits and signs of ASCII alone; copy the key again")
+    return key
 
 
 def _seconds(text: str) -> float:
@@ -59,7 +74,7 @@ def _ask_sagemaker(asked: Asked, endpoint: str, within: float) -> Answered:
     if asked.attributes:
         arguments["CustomAttributes"] = asked.attributes
     try:
-        answer = runtime.invoke_endpoint(**arguments)
+        answer = _opened_again(lambda: runtime.invoke_endpoint(**arguments), exceptions.ConnectionClosedError)
         return Answered(status=200, body=answer["Body"].read(), content_type=answer["ContentType"])
     except exceptions.ClientError as error:
         return _model_error(error.response, endpoint)
@@ -93,16 +108,21 @@ def _is_ours(text: str) -> bool:
         return False
 
 
-def _ask_http(asked: Asked, url: str, key: str | None, within: float) -> Answered:
-    pool, exceptions = _http()
+def _ask_http(asked: Asked, url: str, key: str, within: float) -> Answered:
+    pool, timeout, exceptions = _http()
     headers = {"Content-Type": asked.content_type, "Accept": asked.accept, "X-Request-Id": asked.request_id}
     if key:
         headers["Authorization"] = f"Bearer {key}"
     if asked.attributes:
         headers["X-Amzn-SageMaker-Custom-Attributes"] = asked.attributes
-    address = f"{url.rstrip('/')}/invocations"
+    address, end = f"{url.rstrip('/')}/invocations", time.monotonic() + within
+
+    def send() -> Any:
+        left = timeout(total=max(end - time.monotonic(), 0.001))
+        return pool.request("POST", address, body=asked.body, headers=headers, timeout=left, redirect=False)
+
     try:
-        answer = pool.request("POST", address, body=asked.body, headers=headers, timeout=within, redirect=False)
+        answer = _opened_again(send, exceptions.ProtocolError)
     except exceptions.HTTPError as error:
         why = getattr(error, "reason", None) or error
         raise NotReady(f"{url} does not answer ({type(why).__name__}); try again later") from None
@@ -110,6 +130,18 @@ def _ask_http(asked: Asked, url: str, key: str | None, within: float) -> Answere
         raise ServiceFailed(f"what answers at {url} with status {answer.status} is not Binsight's; check {URL}")
     kind = answer.headers.get("Content-Type", "application/json")
     return Answered(status=answer.status, body=answer.data, content_type=kind)
+
+
+def _opened_again(send: Callable[[], T], broken: type[Exception]) -> T:
+    """What `send` returns, sent once more where the connection broke at once. What was waited for is not asked again: the
+    caller's patience, and Lambda's, ends with `within`."""
+    begin = time.monotonic()
+    try:
+        return send()
+    except broken:
+        if time.monotonic() - begin > AT_ONCE_S:
+            raise
+    return send()
 
 
 @cache
@@ -121,16 +153,16 @@ def _sagemaker(within: float) -> tuple[Any, Any]:
         from botocore.config import Config
     except ImportError:
         raise MissingExtra("asking a SageMaker endpoint", extra="aws") from None
-    retries = {"mode": "standard", "total_max_attempts": 2}
-    return boto3.client("sagemaker-runtime", config=Config(read_timeout=within, retries=retries)), exceptions
+    connect = min(CONNECT_S, within / 5)
+    config = Config(connect_timeout=connect, read_timeout=within - connect, retries={"total_max_attempts": 1})
+    return boto3.client("sagemaker-runtime", config=config), exceptions
 
 
 @cache
-def _http() -> tuple[Any, Any]:
-    """As `_sagemaker`. A connection that was kept open and is no longer is opened again."""
+def _http() -> tuple[Any, Any, Any]:
+    """As `_sagemaker`, and how a time is told."""
     try:
         import urllib3
     except ImportError:
         raise MissingExtra("asking a service over HTTP", extra="aws") from None
-    retries = urllib3.Retry(total=1, status=0, redirect=0, allowed_methods=None)
-    return urllib3.PoolManager(retries=retries), urllib3.exceptions
+    return urllib3.PoolManager(retries=False), urllib3.Timeout, urllib3.exceptions

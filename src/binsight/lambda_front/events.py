@@ -31,6 +31,9 @@ SMALLEST_P = 5e-7
 JSON_TYPE = "application/json"
 _LINK_TYPES = frozenset({"string/url", "application/x-s3-uri", "text/uri-list"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+_PASSED = ("content-type", "accept", _ATTRIBUTES)
+"""The headers that reach the service."""
 _OPTIONS = ("expected", "read_labels")
 
 Event = Mapping[str, Any]
@@ -58,6 +61,25 @@ class Answered:
     content_type: str = JSON_TYPE
 
 
+NOTHING: Event = {}
+"""What is asked by what is no event at all."""
+_OBJECTS = ("headers", "queryStringParameters", "requestContext")
+
+
+def event_in(value: object) -> Event:
+    """What reached the function, as an event. Raises `BadInput` where it has not an event's shape."""
+    if not isinstance(value, Mapping):
+        raise BadInput('an event must be a JSON object; send {"url": "s3://BUCKET/NAME"}')
+    context = value.get("requestContext")
+    parts = {name: value.get(name) for name in _OBJECTS}
+    parts["requestContext.http"] = context.get("http") if isinstance(context, Mapping) else None
+    if wrong := next((name for name, part in parts.items() if not isinstance(part, Mapping | None)), None):
+        raise BadInput(f"{wrong} of the event must be an object; send the event as the gateway makes it")
+    if not is_direct(value) and not isinstance(value.get("body"), str | None):
+        raise BadInput("the event's body must be text; send the event as the gateway makes it")
+    return value
+
+
 def is_direct(event: Event) -> bool:
     """Whether the event came without HTTP."""
     return "requestContext" not in event and "httpMethod" not in event
@@ -67,7 +89,7 @@ def request_id_of(event: Event, otherwise: str) -> str:
     """The caller's `X-Request-Id`, else the gateway's own, else `otherwise`: the first that the service takes."""
     context = event.get("requestContext") or {}
     for text in (_headers(event).get("x-request-id"), context.get("requestId"), otherwise):
-        if text and _REQUEST_ID.fullmatch(text):
+        if text and _REQUEST_ID.fullmatch(str(text)):
             return str(text)
     return "unnamed"
 
@@ -90,7 +112,8 @@ def asked_in(event: Event, *, request_id: str, shape: str) -> Asked:
             raise BadInput('the event has neither url nor photo; send {"url": "s3://BUCKET/NAME"}')
         body, kind, headers = json.dumps(fields).encode(), JSON_TYPE, {}
     else:
-        headers, query = _headers(event), dict(event.get("queryStringParameters") or {})
+        headers = _headers(event)
+        query = {name: str(value) for name, value in (event.get("queryStringParameters") or {}).items()}
         wanted = query.pop("shape", shape)
         body, kind = _body(event), headers.get("content-type", "")
         if options := {name: query[name] for name in _OPTIONS if name in query}:
@@ -102,13 +125,16 @@ def asked_in(event: Event, *, request_id: str, shape: str) -> Asked:
             f"a request must be at most {MAX_BYTES:,} bytes on its way, but this one has {len(body):,}; "
             "put the photo into the bucket with a presigned PUT, and send its s3:// link"
         )
+    for name in _PASSED:
+        if not (given := headers.get(name, "")).isascii() or not given.isprintable():
+            raise BadInput(f"the header {name} must be printable ASCII; change what is sent")
     accept = JSON_TYPE if wanted == ORIGINAL else headers.get("accept", "*/*")
     return Asked(
         body=body,
         content_type=kind,
         accept=accept,
         request_id=request_id,
-        attributes=headers.get("x-amzn-sagemaker-custom-attributes", ""),
+        attributes=headers.get(_ATTRIBUTES, ""),
         shape=wanted,
         is_direct=is_direct(event),
     )
@@ -155,9 +181,9 @@ def _headers(event: Event) -> dict[str, str]:
 
 
 def _body(event: Event) -> bytes:
-    body = event.get("body") or ""
+    body: str = event.get("body") or ""
     if not event.get("isBase64Encoded"):
-        return str(body).encode()
+        return body.encode()
     try:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError):

@@ -2,16 +2,19 @@
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from binsight.errors import BadInput, BinsightError, NotReady, TooLarge
 from binsight.lambda_front.backends import ask
 from binsight.lambda_front.events import (
+    NOTHING,
     OURS,
     Answered,
     Event,
     answer_to,
     asked_in,
+    event_in,
     is_direct,
     method_of,
     request_id_of,
@@ -27,12 +30,23 @@ STATUS: tuple[tuple[type[BinsightError], int, str], ...] = (
 """Of each error that is the function's own; the service's come as they are."""
 
 
-def handler(event: Event, context: Any = None) -> dict[str, Any]:
+def handler(event: Any, context: Any = None) -> dict[str, Any]:
     """Answer one event, always: an error is an answer in the service's own error shape.
 
     `context` is Lambda's; of it only the request id is used, where the event has none.
     """
-    request_id = request_id_of(event, getattr(context, "aws_request_id", ""))
+    own_id = getattr(context, "aws_request_id", "")
+    try:
+        return _answer(event_in(event), own_id)
+    except BadInput as error:
+        request_id = request_id_of(NOTHING, own_id)
+        refused = _refusal(400, "bad_input", str(error), request_id)
+        direct = not isinstance(event, Mapping) or is_direct(event)
+        return answer_to(refused, shape=OURS, direct=direct, request_id=request_id)
+
+
+def _answer(event: Event, own_id: str) -> dict[str, Any]:
+    request_id = request_id_of(event, own_id)
     direct, shape = is_direct(event), OURS
     try:
         if method_of(event) != "POST":

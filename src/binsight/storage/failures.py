@@ -26,6 +26,8 @@ _ONE_OF_MANY = re.compile(
     r"DeleteObjects request failed for key (?P<key>.*?): (?P<message>.*) \(code: (?P<code>\w+)\)$", re.DOTALL
 )
 """What the library says where S3 took a request for many objects, and not what it says of one of them."""
+_UNLISTED = re.compile(r'^Encountered object with invalid path: .*?Path "(?P<key>.*?)"(?=:| contained)', re.DOTALL)
+"""What the library says of an object in a bucket that it cannot list, nor any of the page that the object is on."""
 _REGION_CODES = ("AuthorizationHeaderMalformed", "PermanentRedirect")
 
 
@@ -73,6 +75,11 @@ def _absence(error: Exception, asked: Asked, code: str | None, status: str | Non
         )
     if isinstance(error, FileNotFoundError) or status == "404":
         return MissingObject(f"{asked.what} is not there; check the name")
+    if unlisted := _UNLISTED.search(str(error)):
+        return BadInput(
+            f"{_whole(asked.url, unlisted['key'])} cannot be listed: a part of its name is empty, . or .., which no folder "
+            "can hold; rename that object, or name a prefix that it is not below"
+        )
     if isinstance(error, ValueError):
         return BadInput(f"{asked.what} cannot be an object's name ({error}); rename it")
     return None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from binsight.engines.sagemaker.aws import Aws, NotThere, RoleTooNew, ThereAlready, check_account
+from binsight.engines.sagemaker.aws import Aws, NotThere, RoleTooNew, check_account
 from binsight.engines.sagemaker.calls import Call, Piece, at
 from binsight.engines.sagemaker.deployment import Deployment
 from binsight.engines.sagemaker.endpoint import BUNDLE_TAG, ENDPOINT_READY
@@ -97,15 +97,6 @@ def settled_model(d: Deployment, aws: Aws, pace: Pace) -> str | None:
         return in_use(_Client(aws), dict(endpoint))
     except NotThere:
         return None
-
-
-def begin(call: Call, aws: Aws) -> Literal["begun", "begun before"]:
-    """Begin a job whose name says what it does. Raises as `Aws.ask` does."""
-    try:
-        aws.ask(call)
-    except ThereAlready:
-        return "begun before"
-    return "begun"
 
 
 class _Client:

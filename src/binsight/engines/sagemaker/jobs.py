@@ -41,6 +41,13 @@ def training_arguments(
     }
 
 
+def resources(d: Deployment) -> dict[str, Any]:
+    """What by and on what a job runs: with these changed it is another job, and has another name."""
+    return _training(d).model_dump(
+        include={"image", "instance_type", "volume_gb", "max_hours", "spot", "wait_hours"}
+    )
+
+
 def training_job(d: Deployment, name: str, *, dataset: str, recipe: str) -> Call:
     """One training job by itself."""
     arguments = training_arguments(

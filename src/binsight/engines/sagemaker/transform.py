@@ -15,7 +15,8 @@ LINES = "application/jsonlines"
 def transform_job(
     d: Deployment, model_data: str, photos: str, answers: str, *, kind: Kind = "image/jpeg", instances: int = 1
 ) -> Call:
-    """One object a photo, or JSON lines with links. The same job has the same name, so that it is begun once."""
+    """One object a photo, or JSON lines with links. The same job on the same instances has the same name, so that it is
+    begun once."""
     for place in (photos, answers):
         if not place.startswith("s3://"):
             raise BadInput(f"{place} must be an s3:// place; SageMaker reads and writes no other")
@@ -26,11 +27,13 @@ def transform_job(
     model, _ = named(promotion_plan(d, None), model_data)
     source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": photos}}
     lines = kind == LINES
+    resources = {"InstanceType": d.endpoint.instance_type, "InstanceCount": instances}
+    end = digest([model["ModelName"], photos, answers, kind, resources])
     return Call(
         service="sagemaker",
         operation="CreateTransformJob",
         arguments={
-            "TransformJobName": f"{d.name}-{digest([model['ModelName'], photos, answers, kind])}",
+            "TransformJobName": f"{d.name}-{end}",
             "ModelName": model["ModelName"],
             "BatchStrategy": "SingleRecord",
             "TransformInput": {
@@ -43,7 +46,7 @@ def transform_job(
                 "Accept": LINES if lines else "application/json",
                 "AssembleWith": "Line" if lines else "None",
             },
-            "TransformResources": {"InstanceType": d.endpoint.instance_type, "InstanceCount": instances},
+            "TransformResources": resources,
             "Tags": tags(d.name, d.tags),
         },
     )

@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from binsight.errors import BadInput
 
+MOST = 999_999_999
+"""The largest count and record: what is more was mistyped, and no table takes it."""
+UNUSABLE = "unusable"
+"""The word for what is as it was kept and is no count of a photo all the same: no disk is at fault."""
 _HOUR_FOLDER = re.compile(r"\d{4}/\d{2}/\d{2}/\d{2}(?=/|$)")
 
 
@@ -62,7 +68,8 @@ class Truth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Something kept that is not as it was when it was acknowledged: `missing` or `corrupt`, or `torn` by a crash.
+    """Something kept that is not as it was when it was acknowledged: `missing` or `corrupt`, or `torn` by a crash; or that
+    is `unusable` as it was kept, and `why`.
 
     What is torn was never acknowledged. `where` names the file, `event_id` the capture as far as that can be told.
     """
@@ -70,6 +77,41 @@ class Problem:
     word: str
     where: str
     event_id: str | None = None
+    why: str = ""
+
+
+class _Verdict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    expected: int = Field(ge=0, le=MOST)
+
+
+class _Answer(BaseModel):
+    """What of an answer is relied on."""
+
+    model_config = ConfigDict(strict=True)
+
+    count: int = Field(ge=0, le=MOST)
+    probs: list[float]
+    flags: list[str]
+    model: str
+    verdict: _Verdict | None = None
+
+
+def why_unusable(answer: str) -> str:
+    """Why an answer is not that for one photo which was counted; empty where it is."""
+    try:
+        fields = json.loads(answer)
+        if isinstance(fields, dict) and "error" in fields:
+            return "the photo was not counted"
+        _Answer.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the answer"
+        return f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+    except ValueError as error:
+        return f"the answer is no JSON ({str(error)[:80]})"
+    return ""
 
 
 def hour_folder(moment: datetime) -> str:

@@ -86,6 +86,12 @@ class CompactCaptures:
         self._rows.remove_before(_text(hour))
         self._place.remove_before(hour)
 
+    def oldest_of_endpoint(self) -> datetime | None:
+        """As `Place.oldest_of_endpoint`, and also of captures whose answer alone was kept."""
+        row, hour = self._rows.oldest_of_endpoint(), self._place.oldest_of_endpoint()
+        moments = [] if row is None else [datetime.fromisoformat(row)]
+        return min(moments if hour is None else [*moments, hour], default=None)
+
     def _row(self, capture: Capture) -> CaptureRow:
         return CaptureRow(
             event_id=capture.event_id,

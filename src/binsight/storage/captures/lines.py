@@ -3,31 +3,26 @@
 https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpoint.html
 """
 
-import base64
-import hashlib
-import json
+import io
 import os
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-from binsight.errors import BadInput, MissingObject
+from binsight.errors import MissingObject, StorageFailure
 from binsight.storage.captures.capture import Capture, Problem, hour_folder, hour_of
+from binsight.storage.captures.line import captures_in, line_of
 from binsight.storage.captures.place import Place, failed, make_folder_durably, sync_folder
 from binsight.storage.objects import open_store
 
 SUFFIX = ".jsonl"
-SHARE = "binsight-share="
-"""So begins the custom attribute that tells with which share of the requests a line was kept."""
-_LINE = re.compile(rf"(?P<folder>.*)/(?P<file>[^/]+{re.escape(SUFFIX)}):(?P<number>[0-9]+)")
-"""Where a photo lies within a file of lines."""
+_LINE = re.compile(rf"(?P<folder>.*)/(?P<file>[^/]+{re.escape(SUFFIX)}):(?P<number>[0-9]+)(?:#[0-9]+)?")
+"""Where a photo lies within a file of lines: in which line, and as which of several there."""
 
 
 class LineCaptures:
@@ -54,7 +49,7 @@ class LineCaptures:
         """
         num_bytes = 0
         for hour, group in groupby(captures, key=lambda capture: hour_folder(capture.captured_at)):
-            data = b"".join(_line(capture) for capture in group)
+            data = b"".join(line_of(capture) for capture in group)
             num_bytes += len(data)
             if self._place.folder is None:
                 self._place.put({f"{hour}/{_file_name()}": data})
@@ -67,22 +62,18 @@ class LineCaptures:
     ) -> Iterator[Capture]:
         """The captures from `since` on and before `until`, hour by hour; with their photos if asked for.
 
-        Lines that cannot be read are passed over: `problems` names them.
+        Lines that cannot be read, and answers that are no photo's, are passed over: `problems` names them.
         """
-        for _, capture, _ in self._lines(since, until, photos):
-            if (
-                capture is None
-                or (since and capture.captured_at < since)
-                or (until and capture.captured_at >= until)
-            ):
+        for one in self._found(since, until, photos):
+            if isinstance(one, Problem):
                 continue
-            yield capture
+            if (since is None or one.captured_at >= since) and (until is None or one.captured_at < until):
+                yield one
 
     def problems(self) -> Iterator[Problem]:
-        """Lines that cannot be read: torn at the end of a file, where a crash leaves one, or corrupt."""
-        for where, capture, is_torn in self._lines(None, None, photos=False):
-            if capture is None:
-                yield Problem(word="torn" if is_torn else "corrupt", where=where)
+        """Lines that cannot be read: torn at the end of a file, where a crash leaves one, or corrupt; and whole ones that
+        cannot be used."""
+        yield from (one for one in self._found(None, None, photos=False) if isinstance(one, Problem))
 
     def bytes_by_hour(self) -> dict[datetime, int]:
         """What retention goes by."""
@@ -97,9 +88,13 @@ class LineCaptures:
         """Delete the hours that were over then."""
         self._place.remove_before(moment)
 
+    def oldest_of_endpoint(self) -> datetime | None:
+        """As `Place.oldest_of_endpoint`."""
+        return self._place.oldest_of_endpoint()
+
     def _append(self, folder: Path, data: bytes) -> None:
         try:
-            if self._file is None or self._file.folder != folder:
+            if self._file is None or self._file.folder != folder or not self._file.is_there():
                 self.close()
                 self._file = _Appended(folder)
             self._file.append(data)
@@ -110,23 +105,34 @@ class LineCaptures:
             self._file = None
             raise failed(error, folder) from None
 
-    def _lines(
-        self, since: datetime | None, until: datetime | None, photos: bool
-    ) -> Iterator[tuple[str, Capture | None, bool]]:
-        """(file and line, its capture or None, whether it is a last line without its end) of every line."""
+    def _found(self, since: datetime | None, until: datetime | None, photos: bool) -> Iterator[Capture | Problem]:
+        """What the lines hold of the hours from `since` to `until`."""
         for info in self._place.names(SUFFIX):
             hour = hour_of(info.name)
             assert hour is not None
             if (since and hour_folder(hour) < hour_folder(since)) or (until and hour >= until):
                 continue
-            lines = self._place.objects().read(info.name).split(b"\n")
-            for number, line in enumerate(lines, 1):
-                if line:
-                    where = f"{self._place.address(info.name)}:{number}"
-                    capture = None if number == len(lines) else _capture(line, photos)
-                    if capture is not None and capture.photo_sha256 is not None:
-                        capture = replace(capture, photo_at=where)
-                    yield where, capture, number == len(lines)
+            for number, line in enumerate(self._lines(info.name), 1):
+                where = f"{self._place.address(info.name)}:{number}"
+                if not line.endswith(b"\n"):
+                    yield Problem(word="torn", where=where)
+                elif line != b"\n":
+                    yield from captures_in(line, where, photos=photos)
+
+    def _lines(self, name: str) -> Iterator[bytes]:
+        """The lines of a file with their ends, one by one: an hour of photos need not fit into memory, where it lies in a
+        folder, nor twice, where it lies in a bucket."""
+        if self._place.folder is None:
+            yield from io.BytesIO(self._place.objects().read(name))
+            return
+        path = self._place.folder / name
+        try:
+            with path.open("rb") as file:
+                yield from file
+        except FileNotFoundError:
+            raise MissingObject(f"{path} is not there any more; run the same command again") from None
+        except OSError as error:
+            raise StorageFailure(f"{path} cannot be read ({error.strerror or error}); mend the disk") from None
 
 
 def is_line(address: str) -> bool:
@@ -148,12 +154,11 @@ def line_reader() -> Callable[[str], bytes]:
         found = _LINE.fullmatch(address)
         assert found is not None
         number, there = int(found["number"]), lines(found["folder"], found["file"])
-        capture = _capture(there[number - 1], photos=True) if number <= len(there) else None
-        if capture is None or capture.photo is None:
-            raise MissingObject(
-                f"{address} holds no photo any more; binsight captures verify names what is damaged"
-            )
-        return capture.photo
+        where = f"{found['folder']}/{found['file']}:{number}"
+        for one in captures_in(there[number - 1], where, photos=True) if number <= len(there) else ():
+            if isinstance(one, Capture) and one.photo_at == address and one.photo is not None:
+                return one.photo
+        raise MissingObject(f"{address} holds no photo any more; binsight captures verify names what is damaged")
 
     return read
 
@@ -164,10 +169,18 @@ class _Appended:
     def __init__(self, folder: Path) -> None:
         make_folder_durably(folder)
         self.folder = folder
-        path = folder / _file_name()
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._path = folder / _file_name()
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         self._size = 0
         sync_folder(folder)
+
+    def is_there(self) -> bool:
+        """Whether the file is still where it was made: what is added to one whose folder was removed or replaced, as by a
+        mount, nobody finds."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def append(self, data: bytes) -> None:
         try:
@@ -189,61 +202,3 @@ def _file_name() -> str:
     """As SageMaker's: minute, second, millisecond, and what makes it unique."""
     now = datetime.now(UTC)
     return f"{now:%M-%S}-{now.microsecond // 1000:03}-{uuid.uuid4()}{SUFFIX}"
-
-
-def _line(capture: Capture) -> bytes:
-    data: dict[str, Any] = {}
-    if capture.photo is not None:
-        data["endpointInput"] = {
-            "observedContentType": capture.photo_type,
-            "mode": "INPUT",
-            "data": base64.b64encode(capture.photo).decode(),
-            "encoding": "BASE64",
-        }
-    data["endpointOutput"] = {
-        "observedContentType": "application/json",
-        "mode": "OUTPUT",
-        "data": capture.answer,
-        "encoding": "JSON",
-    }
-    about: dict[str, Any] = {
-        "eventId": capture.event_id,
-        "inferenceTime": f"{capture.captured_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
-    }
-    if capture.inference_id is not None:
-        about["inferenceId"] = capture.inference_id
-    if capture.share is not None:
-        about["customAttributes"] = [f"{SHARE}{capture.share!r}"]
-    line = {"captureData": data, "eventMetadata": about, "eventVersion": "0"}
-    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
-
-
-def _capture(line: bytes, photos: bool) -> Capture | None:
-    """The capture of a line; None where the line is not one."""
-    try:
-        fields = json.loads(line)
-        about, kept = fields["eventMetadata"], fields["captureData"].get("endpointInput")
-        photo = None if kept is None else base64.b64decode(kept["data"], validate=True)
-        capture = Capture(
-            event_id=str(about["eventId"]),
-            captured_at=datetime.fromisoformat(about["inferenceTime"]),
-            answer=str(fields["captureData"]["endpointOutput"]["data"]),
-            inference_id=about.get("inferenceId"),
-            photo_sha256=None if photo is None else hashlib.sha256(photo).hexdigest(),
-            photo_type=None if kept is None else str(kept["observedContentType"]),
-            photo=photo if photos else None,
-            share=_share(about.get("customAttributes")),
-        )
-        json.loads(capture.answer)
-    except (ValueError, KeyError, TypeError, AttributeError, BadInput):
-        return None
-    return capture
-
-
-def _share(attributes: Any) -> float | None:
-    """What one of them says, None where none does: a line that SageMaker wrote has what its callers sent along."""
-    for one in attributes if isinstance(attributes, list) else ():
-        if str(one).startswith(SHARE):
-            with suppress(ValueError):
-                return float(str(one).removeprefix(SHARE))
-    return None

@@ -4,7 +4,7 @@ from binsight.errors import BadInput
 from binsight.settings import Settings
 from binsight.storage.captures.compact import CompactCaptures
 from binsight.storage.captures.lines import LineCaptures
-from binsight.storage.captures.place import Place
+from binsight.storage.captures.place import GROUND_TRUTH, Place
 from binsight.storage.captures.truth import Truths
 
 
@@ -23,7 +23,7 @@ def open_captures(chosen: Settings) -> CompactCaptures | LineCaptures:
 
 def open_truths(chosen: Settings) -> Truths:
     """The counts added to the captures that the settings name. Raises as `capture_place`."""
-    return Truths(Place.of(_destination(chosen), chosen.capture_endpoint, "ground_truth"))
+    return Truths(Place.of(_destination(chosen), chosen.capture_endpoint, GROUND_TRUTH))
 
 
 def _destination(chosen: Settings) -> str:

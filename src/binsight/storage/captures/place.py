@@ -21,8 +21,11 @@ from binsight.storage.captures.capture import hour_folder, hour_of
 from binsight.storage.files import part_of
 from binsight.storage.objects import ObjectInfo, Objects, open_store
 
+GROUND_TRUTH = "ground_truth"
+"""The part of an endpoint in which the counts added later lie."""
 _UPLOADS = 16  # objects in flight
 _DIGITS = "[0-9][0-9]*"
+_HOURS = f"{_DIGITS}/{_DIGITS}/{_DIGITS}/{_DIGITS}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +85,7 @@ class Place:
             self.objects().remove(old)
             return
         # By folders and not by files: what a crash left under a temporary name goes too.
-        for hour in self.folder.glob(f"{_DIGITS}/{_DIGITS}/{_DIGITS}/{_DIGITS}"):
+        for hour in self.folder.glob(_HOURS):
             if hour.relative_to(self.folder).as_posix() >= first_kept:
                 continue
             try:
@@ -92,6 +95,16 @@ class Place:
             with suppress(OSError):  # days, months and years that are empty now
                 for parent in (hour.parent, hour.parent.parent, hour.parent.parent.parent):
                     parent.rmdir()
+
+    def oldest_of_endpoint(self) -> datetime | None:
+        """The first hour of which any variant of this one's endpoint keeps something; None where none does."""
+        endpoint = Place(url=self.url.rpartition("/")[0])
+        if endpoint.folder is None:
+            names = [info.name for info in endpoint.names()]
+        else:
+            names = [hour.relative_to(endpoint.folder).as_posix() for hour in endpoint.folder.glob(f"*/{_HOURS}")]
+        kept = (hour_of(name) for name in names if not name.startswith(f"{GROUND_TRUTH}/"))
+        return min(filter(None, kept), default=None)
 
     @property
     def free_bytes(self) -> int | None:

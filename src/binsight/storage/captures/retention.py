@@ -47,11 +47,14 @@ def prune(
     keep_days: float,
     max_bytes: int,
 ) -> Pruned:
-    """Delete what is not to be kept any longer. Raises as the store and the ledger do."""
+    """Delete what is not to be kept any longer. Raises as the store and the ledger do.
+
+    The added counts are the whole endpoint's: they go once no variant keeps a capture that they may be about.
+    """
     sizes = captures.bytes_by_hour()
     first = first_kept_hour(sizes, now=now, keep_days=keep_days, max_bytes=max_bytes)
     if first is not None:
         captures.remove_before(first)
-        truths.remove_before(first)
+        truths.remove_before(min(first, captures.oldest_of_endpoint() or first))
     kept_bytes = sum(size for hour, size in sizes.items() if first is None or hour >= first)
     return Pruned(kept_since=first, removed_bytes=sum(sizes.values()) - kept_bytes, kept_bytes=kept_bytes)

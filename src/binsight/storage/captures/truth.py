@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from binsight.errors import BadInput, MissingObject
-from binsight.storage.captures.capture import Capture, Truth, hour_folder, hour_of
+from binsight.storage.captures.capture import MOST, UNUSABLE, Capture, Problem, Truth, hour_folder, hour_of
 from binsight.storage.captures.place import Place
 
 SUFFIX = ".jsonl"
@@ -26,10 +26,10 @@ class Truths:
 
         Each is kept under the capture's inference id, as SageMaker joins them, or under its event id where it has none or
         shares it with another capture. Raises `MissingObject`, adding none, where an id is no capture's, and `BadInput`
-        where it is several captures' or a count is negative.
+        where it is several captures' or a count is not in 0 … `MOST`.
         """
-        if wrong := next((name for name, count in counts.items() if count < 0), None):
-            raise BadInput(f"the count of {wrong} must be 0 or more, but is {counts[wrong]}; mend it")
+        if wrong := next((name for name, count in counts.items() if not 0 <= count <= MOST), None):
+            raise BadInput(f"the count of {wrong} must be 0 to {MOST:,}, but is {counts[wrong]:,}; mend it")
         by_event: dict[str, str | None] = {}
         by_inference: dict[str, list[str]] = {}
         for capture in captures:
@@ -47,17 +47,23 @@ class Truths:
         return truths
 
     def read(self) -> dict[str, Truth]:
-        """The count in force about each id. Lines that cannot be read, and counts that are none, are passed over."""
-        truths: dict[str, Truth] = {}
-        for info in self._place.names(SUFFIX):  # in the order of time, as the names have it
-            counted_at = _made_at(info.name)
-            for line in self._place.objects().read(info.name).splitlines():
-                if (truth := _truth(line, counted_at)) is not None:
-                    truths[truth.about] = truth
-        return truths
+        """The count in force about each id. Lines that cannot be read, and counts that are none, are passed over:
+        `problems` names them."""
+        return {one.about: one for one in self._found() if isinstance(one, Truth)}
+
+    def problems(self) -> Iterator[Problem]:
+        """Lines that hold no count that can be used."""
+        yield from (one for one in self._found() if isinstance(one, Problem))
+
+    def _found(self) -> Iterator[Truth | Problem]:
+        """What the lines hold, in the order of time, as the names of the files have it."""
+        for info in self._place.names(SUFFIX):
+            counted_at, where = _made_at(info.name), self._place.address(info.name)
+            for number, line in enumerate(self._place.objects().read(info.name).splitlines(), 1):
+                yield _truth(line, counted_at, f"{where}:{number}")
 
     def remove_before(self, moment: datetime) -> None:
-        """Delete the hours that were over then; the captures that these counts are about are older still."""
+        """Delete the hours that were over then. A count is about a capture of its own hour or an earlier one."""
         self._place.remove_before(moment)
 
 
@@ -105,10 +111,14 @@ def _made_at(name: str) -> datetime:
     return hour + timedelta(minutes=minutes, seconds=seconds, milliseconds=milliseconds + 1)
 
 
-def _truth(line: bytes, counted_at: datetime) -> Truth | None:
+def _truth(line: bytes, counted_at: datetime, where: str) -> Truth | Problem:
     try:
         fields = json.loads(line)
-        about, count = str(fields["eventMetadata"]["eventId"]), int(fields["groundTruthData"]["data"])
+        about, said = str(fields["eventMetadata"]["eventId"]), str(fields["groundTruthData"]["data"])
     except (ValueError, KeyError, TypeError):
-        return None
-    return Truth(about=about, count=count, counted_at=counted_at) if count >= 0 else None
+        return Problem(word=UNUSABLE, where=where, why="the line is no added count")
+    text = said.strip()
+    if not text.isascii() or not text.isdecimal() or len(text) > len(str(MOST)):
+        why = f"the added count must be a whole number of 0 to {MOST:,}, but is {said[:40]!r}"
+        return Problem(word=UNUSABLE, where=where, event_id=about, why=why)
+    return Truth(about=about, count=int(text), counted_at=counted_at)

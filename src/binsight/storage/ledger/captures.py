@@ -33,7 +33,7 @@ class CaptureRows:
     """The captures of one variant of one endpoint. Every method raises as the ledger's transactions do."""
 
     def __init__(self, ledger: Ledger, *, endpoint: str, variant: str) -> None:
-        self._ledger = ledger
+        self._ledger, self._endpoint = ledger, endpoint
         self._ours = (captures.c.endpoint == endpoint) & (captures.c.variant == variant)
 
     def close(self) -> None:
@@ -65,6 +65,13 @@ class CaptureRows:
         with self._ledger.reading() as connection:
             rows = connection.execute(sa.select(hour, size).where(self._ours).group_by(hour))
             return {row[0]: int(row[1]) for row in rows}
+
+    def oldest_of_endpoint(self) -> str | None:
+        """When the first that is still kept of any variant of the endpoint was captured; None where none is."""
+        oldest = sa.select(sa.func.min(captures.c.captured_at)).where(captures.c.endpoint == self._endpoint)
+        with self._ledger.reading() as connection:
+            moment: str | None = connection.execute(oldest).scalar()
+            return moment
 
     def remove_before(self, moment: str) -> None:
         """Forget what was captured before."""
