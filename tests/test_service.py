@@ -133,6 +133,7 @@ BAD_REQUESTS = [
     (as_json(photo=BASE64, url="s3://a/b"), JSON, 400, "bad_input", "exactly one of"),
     (as_json(photo=BASE64, photos=[{"photo": BASE64}]), JSON, 400, "bad_input", "not both"),
     (as_json(photo=BASE64, expected=-1), JSON, 400, "bad_input", "expected: input should be greater"),
+    (as_json(photo=BASE64, expected=10**20), JSON, 400, "bad_input", "less than or equal to 999999999"),
     (as_json(photo=BASE64, extra=1), JSON, 400, "bad_input", "extra: extra inputs are not permitted"),
     (as_json(photos=[{"photo": "aaaa"}] * 9), JSON, 400, "bad_input", "1 to 8 photos, but holds 9"),
     (b"", LINES, 400, "bad_input", "holds 0"),

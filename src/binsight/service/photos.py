@@ -21,6 +21,8 @@ IMAGE_TYPES = frozenset(
 )
 LINK_TYPES = frozenset({"string/url", "application/x-s3-uri", "text/uri-list"})
 JSON_TYPE, LINES_TYPE, FORM_TYPE = "application/json", "application/jsonlines", "multipart/form-data"
+MOST_EXPECTED = 999_999_999
+"""Beyond, no record of a bin is meant, and a ledger's numbers end."""
 KNOWN_TYPES = (*sorted(IMAGE_TYPES), *sorted(LINK_TYPES), JSON_TYPE, LINES_TYPE, FORM_TYPE)
 
 
@@ -54,7 +56,9 @@ class PhotoInput(BaseModel):
     photo: str | None = Field(None, description="The photo's bytes in base64.")
     uri: str | None = Field(None, description="s3://BUCKET/NAME, where the service may read it.")
     url: str | None = Field(None, description="The same as uri.")
-    expected: int | None = Field(None, ge=0, description="What the record says; the answer then has a verdict.")
+    expected: int | None = Field(
+        None, ge=0, le=MOST_EXPECTED, description="What the record says; the answer then has a verdict."
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> "PhotoInput":
@@ -172,9 +176,9 @@ def _expected(query: Mapping[str, str]) -> int | None:
     text = query.get("expected")
     if text is None:
         return None
-    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+    if not text.isascii() or not text.isdecimal() or len(text) > len(str(MOST_EXPECTED)):
         raise BadInput(
-            f"expected must be a whole number of 0 or more, but is {text[:40]!r}; send what the record says"
+            f"expected must be a whole number from 0 to {MOST_EXPECTED:,}, but is {text[:40]!r}; send what the record says"
         )
     return int(text)
 
