@@ -72,7 +72,8 @@ class Metrics:
     def num_requests(self) -> tuple[float, float]:
         """Requests but those that only watch, and how many of them failed through the service's own fault.
 
-        503 is not counted as one: it is how a full queue and a starting service answer as they should.
+        503 is not counted as one: it is how a full queue and a starting service answer as they should. Nor is a link that
+        cannot be read, which is 424: a caller's dead links must not ring for the service, or take a model back.
         """
         total = failed = 0.0
         for sample in next(iter(self.requests.collect())).samples:
