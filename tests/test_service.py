@@ -124,6 +124,16 @@ def test_the_accept_header_decides_the_answers_form(client: TestClient, accept: 
         assert (response.status_code, response.headers["content-type"]) == (200, kind)
 
 
+@pytest.mark.parametrize("endpoint", ["/v1/count", "/v2/models/default/infer"])
+def test_more_photos_than_may_ever_wait_are_told_so_and_not_to_come_again(endpoint: str) -> None:
+    photos = {"photos": [{"photo": BASE64}] * 3}
+    inputs = {"inputs": [{"name": "photo", "shape": [3], "datatype": "BYTES", "data": [BASE64] * 3}]}
+    with client_of(make_app(chosen=some_settings(queue_photos=2))) as client:
+        refused = client.post(endpoint, json=photos if endpoint.startswith("/v1") else inputs)
+    assert refused.status_code == 400 and "retry-after" not in refused.headers
+    assert "2 photos" in refused.text or "at most 2" in refused.text
+
+
 BAD_REQUESTS = [
     (b"", JPEG, 400, "bad_photo_empty", "is empty"),
     (b"GIF89a" + bytes(100), JPEG, 415, "bad_photo_format", "JPEG, PNG or WebP"),

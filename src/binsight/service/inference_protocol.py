@@ -15,7 +15,7 @@ from binsight.errors import BadInput, MissingObject
 from binsight.service.access import needs
 from binsight.service.answers import Answer
 from binsight.service.photos import Order as PhotoOrder
-from binsight.service.photos import PhotoInput, asked_in_json, checked
+from binsight.service.photos import PhotoInput, asked_in_json, checked, most_photos
 from binsight.service.sagemaker import answering_of, check_room
 from binsight.service.served import Served
 from binsight.storage.api_key import COUNT, READ
@@ -101,7 +101,7 @@ async def infer(request: Request, name: str, version: str | None = None) -> dict
     await check_room(request, answering)
     body = checked(InferRequest, await request.body(), "the body")
     photos = body.inputs[0]
-    most = request.app.state.settings.max_request_photos
+    most = most_photos(request.app.state.settings)
     if photos.shape[0] != len(photos.data) or len(photos.data) > most:
         raise BadInput(
             f"shape must say how many photos data holds, at most {most}, but is {photos.shape[0]} for "

@@ -15,6 +15,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from binsight.errors import BadInput, UnknownType
+from binsight.settings import Settings
 
 IMAGE_TYPES = frozenset(
     {"image/jpeg", "image/png", "image/webp", "application/octet-stream", "application/x-image"}
@@ -84,6 +85,11 @@ class CountInput(PhotoInput):
 
 
 ShapeT = TypeVar("ShapeT", bound=BaseModel)
+
+
+def most_photos(chosen: Settings) -> int:
+    """In one request. All of them wait at once: more than may wait would never be let in."""
+    return min(chosen.max_request_photos, chosen.queue_photos)
 
 
 async def read_order(request: Request, *, most: int) -> Order:
