@@ -218,44 +218,33 @@ def test_models_tells_what_answers_and_what_it_may_verify(client: TestClient) ->
     assert model["figures"] == bundle.spec.figures
 
 
-def test_the_open_inference_protocol_gives_the_same_estimates(client: TestClient, expected: list[float]) -> None:
-    assert client.get("/v2").json()["name"] == "binsight"
-    assert client.get("/v2/health/live").json() == {"live": True}
-    assert client.get("/v2/health/ready").json() == {"ready": True}
-    model = client.get("/v2/models/default").json()
-    (version,) = model["versions"]
-    assert client.get(f"/v2/models/default/versions/{version}/ready").json() == {"ready": True}
-    body = {"id": "7", "inputs": [{"name": "photo", "shape": [2], "datatype": "BYTES", "data": [BASE64] * 2}]}
-    found = client.post(f"/v2/models/default/versions/{version}/infer", json=body).json()
-    probs, count = found["outputs"]
-    assert (found["id"], found["model_version"], probs["shape"], count["shape"]) == ("7", version, [2, 21], [2])
-    np.testing.assert_allclose(np.reshape(probs["data"], (2, 21)), [expected] * 2, atol=1e-5)
-    assert count["data"] == [int(np.argmax(expected))] * 2
+def form(*fields: tuple[str, Any]) -> list[tuple[str, Any]]:
+    """Files and fields of a form, in their order."""
+    return [
+        (name, ("bin.jpg", value, "image/jpeg") if isinstance(value, bytes) else (None, value))
+        for name, value in fields
+    ]
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "status"),
-    [
-        ("other/infer", {}, 404),
-        ("default/versions/0/infer", {}, 404),
-        ("default/infer", {"inputs": []}, 400),
-        (
-            "default/infer",
-            {"inputs": [{"name": "photo", "shape": [2], "datatype": "BYTES", "data": [BASE64]}]},
-            400,
-        ),
-        ("default/infer", {"inputs": [{"name": "photo", "shape": [1], "datatype": "FP32", "data": [BASE64]}]}, 400),
-        (
-            "default/infer",
-            {"inputs": [{"name": "photo", "shape": [1], "datatype": "BYTES", "data": ["aaaa"]}]},
-            415,
-        ),
-    ],
-)
-def test_the_protocols_errors_are_one_sentence(client: TestClient, path: str, body: Any, status: int) -> None:
-    response = client.post(f"/v2/models/{path}", json=body)
-    assert response.status_code == status
-    assert isinstance(response.json()["error"], str)
+def test_a_form_may_say_what_the_records_say(client: TestClient) -> None:
+    """As curl -F photo=@bin.jpg -F expected=17 does: once for all, or for each photo in its place."""
+
+    def records(*fields: tuple[str, Any], endpoint: str = "/v1/verify") -> list[int]:
+        answer = client.post(endpoint, files=form(*fields)).json()
+        return [one["verdict"]["expected"] for one in answer.get("results", [answer])]
+
+    assert records(("photo", PHOTO), ("expected", "17"), endpoint="/v1/count") == [17]
+    assert records(("photo", PHOTO), ("photo", PHOTO), ("expected", "17")) == [17, 17]
+    assert records(("photo", PHOTO), ("expected", "1"), ("photo", PHOTO), ("expected", "2")) == [1, 2]
+    assert records(("photo", PHOTO), ("photo", PHOTO), endpoint="/v1/verify?expected=4") == [4, 4]
+    for wrong, said in (
+        ([("expected", "three")], "a whole number"),
+        ([("expected", "1")] * 3, "3 fields expected for 2 photos"),
+    ):
+        refused = client.post("/v1/count", files=form(("photo", PHOTO), ("photo", PHOTO), *wrong))
+        assert refused.status_code == 400 and said in refused.json()["error"]["message"]
+    twice = client.post("/v1/count?expected=1", files=form(("photo", PHOTO), ("expected", "2")))
+    assert twice.status_code == 400
 
 
 def test_metrics_are_read_by_prometheus_own_parser(client: TestClient) -> None:

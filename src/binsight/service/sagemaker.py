@@ -19,6 +19,7 @@ from binsight.service.photos import (
     IMAGE_TYPES,
     JSON_TYPE,
     LINES_TYPE,
+    MOST_EXPECTED,
     Order,
     as_lines,
     content_type,
@@ -44,7 +45,14 @@ REQUEST_BODY: dict[str, Any] = {
             JSON_TYPE: {"schema": {"$ref": "#/components/schemas/CountInput"}},
             LINES_TYPE: {"schema": {"type": "string"}},
             "multipart/form-data": {
-                "schema": {"type": "object", "properties": {"photo": {"type": "string", "format": "binary"}}}
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "photo": {"type": "string", "format": "binary"},
+                        "expected": {"type": "integer", "minimum": 0, "maximum": MOST_EXPECTED},
+                        "read_labels": {"type": "boolean"},
+                    },
+                }
             },
         },
     }
