@@ -101,6 +101,20 @@ def counts_still(served: Process) -> None:
         assert full.status_code == 415, "read whole, and no photo"
 
 
+def until_there_is_no_room(served: Process) -> None:
+    """For another of the largest, that is: what was sent has come in by then, or most of it."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        with Raw(served, f"Content-Length: {LARGEST}") as probe:
+            probe.socket.settimeout(0.2)
+            try:
+                assert probe.answer()[0] == 503
+                return
+            except TimeoutError:
+                continue
+    raise AssertionError("there is room still")
+
+
 def test_a_body_that_says_it_is_too_large_is_refused_at_once(served: Process) -> None:
     with Raw(served, f"Content-Length: {LARGEST + 1}") as raw:
         status, text, seconds = raw.answer()
@@ -133,6 +147,7 @@ def test_many_large_bodies_at_once_are_bounded_in_memory(served: Process) -> Non
         first = [stack.enter_context(Raw(served, f"Content-Length: {LARGEST}")) for _ in range(2)]
         for raw in first:
             raw.send(bytes(LARGEST - 1))
+        until_there_is_no_room(served)
         most = resident(served)
         others = [stack.enter_context(Raw(served, f"Content-Length: {LARGEST}")) for _ in range(30)]
         with ThreadPoolExecutor(30) as pool:
@@ -151,6 +166,17 @@ def test_many_large_bodies_at_once_are_bounded_in_memory(served: Process) -> Non
         assert [raw.answer()[0] for raw in first] == [408, 408]
     assert max(sent) < LARGEST
     assert most - before < TOGETHER + 30 * MB, "32 such bodies would be 256 MB"
+    counts_still(served)
+
+
+def test_large_bodies_that_hardly_come_keep_nobody_out(served: Process) -> None:
+    """Together they announce more than there is room for, and hold what came."""
+    with ExitStack() as stack:
+        slow = [stack.enter_context(Raw(served, f"Content-Length: {LARGEST}")) for _ in range(8)]
+        for raw in slow:
+            raw.send(b"x")
+        counts_still(served)
+        assert [raw.answer()[0] for raw in slow] == [408] * 8
     counts_still(served)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import logging
 import threading
 import time
@@ -248,6 +249,40 @@ def test_a_failing_disk_stops_capture_is_told_once_and_capture_goes_on_by_itself
         "captures are kept again",
     ]
     assert (one.counted("failed"), one.counted("stopped"), one.counted("kept")) == (4, 3, 4)
+
+
+def test_a_capture_that_the_store_cannot_take_fails_alone(
+    kept: Callable[..., Kept], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A record of more than a database's integers hold, which no endpoint lets in."""
+    one = kept()
+    worse = json.dumps(json.loads(an_answer()) | {"verdict": {"expected": 10**20}})
+    offered = [Offered(photo=PHOTOS[0], answer=answer) for answer in (an_answer(0), worse, an_answer(2))]
+    first, bad, last = run(one.capturer.keep(offered, request_id="any", inference_id=None))
+    assert first is not None and last is not None and bad is None
+    assert run(one.capturer.keep(offered[1:2], request_id="any", inference_id=None)) == [None]
+    assert one.capturer.works and all(run(one.keep(3))), "nobody else waits until it is tried again"
+    assert (one.counted("failed"), one.counted("stopped"), one.counted("kept")) == (2, 0, 5)
+    assert one.store is not None and {one.event_id for one in one.store.read()} >= {first, last}
+
+
+def test_where_nothing_can_be_taken_it_is_the_store(kept: Callable[..., Kept]) -> None:
+    one = kept()
+    assert one.store is not None
+
+    def break_down() -> None:
+        raise RuntimeError("what no store should say")
+
+    one.store.mood = break_down
+    assert run(one.keep(3)) == [None] * 3
+    assert not one.capturer.works
+    one.capturer._stopped_until = 0
+    assert run(one.keep()) == [None] and one.counted("failed") == 4, (
+        "nor is a lone one taken for the only one at fault"
+    )
+    assert not one.capturer.works
+    one.store.mood, one.capturer._stopped_until = lambda: None, 0
+    assert all(run(one.keep(2))) and one.capturer.works
 
 
 def test_a_slow_disk_delays_an_answer_so_long_and_the_next_ones_not_at_all(kept: Callable[..., Kept]) -> None:

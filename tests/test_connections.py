@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from typing import Any
+from typing import Any, BinaryIO
 from unittest.mock import Mock
 from urllib.parse import urlsplit
 
@@ -15,8 +15,10 @@ from tests.service_support import Process, serving
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from binsight.imaging.drawn import drawn_photo
 from binsight.service.connections import Connection
 
+PHOTO = drawn_photo(3, seed=3)
 MOST = 6
 PING = b"GET /ping HTTP/1.1\r\nHost: bin\r\n\r\n"
 QUICK_S, WITHIN_S = 3, 2
@@ -49,14 +51,19 @@ def rest(connection: socket.socket) -> bytes:
 
 def answer(connection: socket.socket) -> bytes:
     """One answer of a connection that stays open."""
-    text = b""
-    while b"\r\n\r\n" not in text:
-        text += connection.recv(65536)
-    head, _, body = text.partition(b"\r\n\r\n")
+    with connection.makefile("rb") as text:
+        return one_answer(text)
+
+
+def one_answer(text: BinaryIO) -> bytes:
+    """The next of several."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        line = text.readline()
+        assert line, f"the connection ended after {head!r}"
+        head += line
     length = int(head.partition(b"content-length: ")[2].split()[0])
-    while len(body) < length:
-        body += connection.recv(65536)
-    return head + b"\r\n\r\n" + body
+    return head + text.read(length)
 
 
 def error(answer: bytes) -> tuple[int, str]:
@@ -68,10 +75,54 @@ def error(answer: bytes) -> tuple[int, str]:
     return int(head.split()[1]), detail["code"]
 
 
-@pytest.mark.parametrize("sent", [b"hello\r\n\r\n", b"GET / HTTP/7.5\r\n\r\n", b"GET /\xff HTTP/1.1\r\n\r\n"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"hello\r\n\r\n",
+        b"GET / HTTP/7.5\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\n\r\n",
+        b"CONNECT bin:443 HTTP/1.1\r\nHost: bin\r\n\r\n",
+        b"CONNECT /ping HTTP/1.1\r\nHost: bin\r\n\r\n",
+    ],
+)
 def test_what_is_no_http_gets_the_usual_error(served: Process, sent: bytes) -> None:
     with connect(served, sent) as connection:
         assert error(rest(connection)) == (400, "bad_request")
+
+
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+WEBSOCKET = b"Connection: close, Upgrade\r\nUpgrade: websocket\r\n"
+
+
+@pytest.mark.parametrize("offer", [H2C, WEBSOCKET], ids=["h2c", "websocket"])
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+def test_a_request_that_offers_another_protocol_is_answered_in_this_one(
+    served: Process, offer: bytes, version: bytes
+) -> None:
+    """As curl --http2 and Java's HttpClient offer h2c: who does not change over ignores it."""
+    head = b"POST /v1/count HTTP/%s\r\nHost: bin\r\nContent-Type: image/jpeg\r\n%sContent-Length: %d\r\n\r\n"
+    with connect(served, head % (version, offer, len(PHOTO)) + PHOTO) as connection:
+        counted = answer(connection)
+    assert counted.startswith(b"HTTP/1.1 200") and b'"count":' in counted
+
+
+def test_what_follows_an_offer_is_read_as_it_would_be_without_it(served: Process) -> None:
+    """In chunks, in pieces that end anywhere, and with requests behind: no byte of a body is taken for a request."""
+    head = b"POST /v1/count HTTP/1.1\r\nHost: bin\r\nContent-Type: image/jpeg\r\n" + H2C
+    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%s\r\n0\r\n\r\n" % (len(PHOTO), PHOTO)
+    bare = b"GET /ping HTTP/1.1\r\nHost: bin\r\n" + H2C + b"\r\n"
+    smuggled = head + b"Content-Length: %d\r\n\r\n" % len(PING) + PING
+    sent = chunked + bare + smuggled + bare
+    at = len(head) - 20
+    with connect(served, sent[:at]) as connection:
+        for piece in (sent[at : at + 30], sent[at + 30 : -100], sent[-100:]):
+            time.sleep(0.1)
+            connection.sendall(piece)
+        with connection.makefile("rb") as text:
+            found = [one_answer(text) for _ in range(4)]
+        assert [int(one.split()[1]) for one in found] == [200, 200, 415, 200], "the body that is a ping is no photo"
+        connection.sendall(PING)
+        assert answer(connection).startswith(b"HTTP/1.1 200"), "and none is left over"
 
 
 def test_a_head_without_an_end_is_refused_by_its_size(served: Process) -> None:

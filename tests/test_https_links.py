@@ -297,7 +297,8 @@ def test_the_service_counts_a_photo_by_https_link(server: TlsServer) -> None:
         sent = client.post("/v1/count", content=PHOTO, headers={"content-type": "image/jpeg"}).json()
         assert ask(f"{ALLOWED[0]}1.jpg\n").json()["probs"] == sent["probs"]
         missing = ask(f"{ALLOWED[0]}missing.jpg")
-        assert (missing.status_code, missing.json()["error"]["code"]) == (502, "storage_failed")
+        assert (missing.status_code, missing.json()["error"]["code"]) == (424, "storage_failed")
         assert "404" not in missing.text
+        assert app.state.metrics.num_requests()[1] == 0, "who sends dead links makes no failures of the service's"
         assert ask(f"{ALLOWED[0]}large.jpg").status_code == 413
         assert ask("https://example.com/1.jpg").status_code == 403

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -43,6 +45,7 @@ def png_claiming(width: int, height: int) -> bytes:
 
 
 PHOTO = drawn_photo(3, seed=1)
+ORIENTATION = 0x0112
 FRAMES = [Image.new("RGB", (40, 40), colour) for colour in ("red", "green", "blue")]
 
 
@@ -143,6 +146,78 @@ def test_transparency_is_laid_over_white() -> None:
     assert np.asarray(decode_photo(clear)).min() == 255
 
 
+def _see_through(mode: str) -> Image.Image:
+    values = np.random.default_rng(7).integers(0, 256, (130, 90, 4), dtype=np.uint8)
+    image = Image.fromarray(values, "RGBA")
+    return image if mode == "RGBA" else image.convert(mode)
+
+
+SEE_THROUGH = {
+    "rgba": saved(_see_through("RGBA"), "PNG"),
+    "rgba webp": saved(_see_through("RGBA"), "WEBP", lossless=True),
+    "grey": saved(_see_through("LA"), "PNG"),
+    "one grey": saved(_see_through("L"), "PNG", transparency=77),
+    "one of a palette": saved(_see_through("P"), "PNG", transparency=3),
+    "a palette's": saved(_see_through("P"), "PNG", transparency=bytes(range(256))),
+}
+BAND_PIXELS = "binsight.imaging.decode._BAND_PIXELS"
+
+
+@pytest.mark.parametrize("data", SEE_THROUGH.values(), ids=SEE_THROUGH)
+@pytest.mark.parametrize("band", [1000, 50], ids=["bands of rows", "rows longer than a band"])
+def test_transparency_laid_over_white_in_bands_is_that_of_the_whole(
+    data: bytes, band: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BAND_PIXELS, band)
+    with Image.open(io.BytesIO(data)) as image:
+        rgba = image.convert("RGBA")
+    whole = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    assert decode_photo(data).tobytes() == whole.tobytes()
+
+
+def test_sixteen_bits_become_eight_by_their_upper_half_in_every_band(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BAND_PIXELS, 1000)
+    grey = np.random.default_rng(7).integers(0, 65536, (130, 90), dtype=np.uint16)
+    decoded = np.asarray(decode_photo(saved(Image.fromarray(grey), "PNG")))
+    assert (decoded == (grey >> 8).astype(np.uint8)[..., None]).all()
+
+
+DECODE = """
+import re, sys
+from pathlib import Path
+from binsight.imaging import decode_photo
+def most():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+decode_photo(Path(sys.argv[1]).read_bytes())
+before = most()
+decode_photo(Path(sys.argv[2]).read_bytes())
+print(most() - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("encode", "bytes_a_pixel"),
+    [
+        (lambda side: saved(Image.new("RGBA", (side, side), (9, 9, 9, 9)), "PNG"), 10),
+        (lambda side: saved(Image.fromarray(np.zeros((side, side), np.uint16)), "PNG"), 8),
+        (lambda side: saved(Image.new("RGB", (side, side)), "JPEG"), 6),
+        (lambda side: saved(Image.new("RGBA", (side, side), (9, 9, 9, 9)), "WEBP", method=0), 18),
+    ],
+    ids=["transparent", "16 bits", "jpeg", "webp"],
+)
+def test_a_small_file_of_many_pixels_takes_no_copies_beyond_its_pixels(
+    tmp_path: Path, encode: Callable[[int], bytes], bytes_a_pixel: float
+) -> None:
+    """Pillow holds RGB in 4 bytes a pixel. A PNG is there twice, as stored and as RGB; a WebP's decoder keeps two more
+    and hands its pixels over in a third. The rest is one band's copies."""
+    side = 4000
+    (tmp_path / "small").write_bytes(saved(Image.new("RGBA", (64, 64)), "PNG"))
+    (tmp_path / "large").write_bytes(encode(side))
+    paths = [str(tmp_path / name) for name in ("small", "large")]
+    out = subprocess.run([sys.executable, "-c", DECODE, *paths], capture_output=True, check=True, text=True).stdout
+    assert int(out) < bytes_a_pixel * side**2
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_rotated_photo_is_turned_upright(orientation: int) -> None:
     """Stored as a camera held in each of eight ways would, it comes out the same."""
@@ -158,9 +233,24 @@ def test_a_rotated_photo_is_turned_upright(orientation: int) -> None:
     }
     stored = upright.transpose(undo[orientation]) if orientation in undo else upright
     exif = Image.Exif()
-    exif[0x0112] = orientation
+    exif[ORIENTATION] = orientation
     decoded = decode_photo(saved(stored, "PNG", exif=exif))
     assert np.array_equal(np.asarray(decoded), np.asarray(upright))
+    assert ORIENTATION not in decoded.getexif() or orientation == 1, "or it would be turned again"
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [struct.pack(">HHII", 0x011A, 2, 1, 0x41000000), struct.pack(">HHII", 0x0128, 9, 1, 0xFFFFFFFF)],
+    ids=["a resolution that is a text", "a unit below nought"],
+)
+def test_a_photo_is_turned_upright_whatever_else_its_exif_says(damaged: bytes) -> None:
+    """Entries that can be read but not written again; the pixels are in order."""
+    entries = struct.pack(">HHII", ORIENTATION, 3, 1, 6 << 16) + damaged
+    exif = b"Exif\0\0MM\0\x2a\0\0\0\x08" + struct.pack(">H", 2) + entries + struct.pack(">I", 0)
+    stored = PHOTO[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + PHOTO[2:]
+    turned = np.rot90(np.asarray(decode_photo(PHOTO)), -1)
+    assert np.array_equal(np.asarray(decode_photo(stored)), turned)
 
 
 def test_channels_are_red_green_blue_and_normalised_each_by_its_own_mean_and_std() -> None:

@@ -85,6 +85,15 @@ def test_every_variable_is_a_setting_with_a_value_that_it_takes() -> None:
         assert getattr(Settings(**{name: one["value"]}), name) == one["value"]
 
 
+def test_photos_of_the_most_pixels_in_every_lane_do_not_get_the_pod_killed() -> None:
+    """`tests/test_imaging.py` holds decoding to 16 bytes a pixel; bodies are there as they came and joined."""
+    limits = CONTAINER["resources"]["limits"]
+    memory = int(limits["memory"].removesuffix("Mi")) * 1024**2
+    fields = Settings.model_fields
+    lanes = int(limits["cpu"]) * 16 * fields["max_photo_pixels"].default
+    assert memory > 400e6 + lanes + 2 * fields["max_bytes_together"].default
+
+
 def test_somebody_always_answers() -> None:
     assert DEPLOYMENT["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     assert AUTOSCALER["spec"]["minReplicas"] > read("disruption.yaml")["spec"]["maxUnavailable"]

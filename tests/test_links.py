@@ -12,8 +12,9 @@ from tests.s3_server import CREDENTIALS, PUBLIC_BUCKET, running_s3_server
 from tests.service_support import client_of, some_settings
 
 from binsight.counting import Counter, default_bundle
-from binsight.errors import BadInput, NotAllowed
+from binsight.errors import AccessRefused, BadInput, NotAllowed, StorageFailure, UnreadLink
 from binsight.imaging.drawn import drawn_photo
+from binsight.service.answers import error_for
 from binsight.service.app import make_app
 from binsight.service.links import Links
 from binsight.settings import settings
@@ -67,6 +68,27 @@ def test_no_link_leads_elsewhere(link: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_prefix_that_would_allow_more_than_it_seems_to_is_refused(prefix: str) -> None:
     with pytest.raises(BadInput):
         Links((prefix,), max_bytes=1000)
+
+
+class Failing:
+    """A store that fails at every object in one way."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def read_async(self, _name: str, *, max_bytes: int) -> bytes:
+        raise self.error
+
+
+@pytest.mark.parametrize(("error", "raised"), [(StorageFailure, UnreadLink), (AccessRefused, AccessRefused)])
+def test_a_store_that_fails_is_no_failure_of_the_services(
+    error: type[StorageFailure], raised: type[StorageFailure], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("binsight.storage.objects.open_store", lambda *_, **__: Failing(error("it is away; wait")))
+    with pytest.raises(StorageFailure) as refusal:
+        asyncio.run(Links(("s3://bucket/",), max_bytes=1000).read("s3://bucket/1.jpg"))
+    assert type(refusal.value) is raised
+    assert error_for(refusal.value, "id")[0] == {UnreadLink: 424, AccessRefused: 403}[raised]
 
 
 def test_an_allowed_link_is_read_from_a_real_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

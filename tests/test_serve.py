@@ -42,6 +42,17 @@ def test_sigterm_lets_requests_under_way_be_finished() -> None:
     assert all("count" in answer.json() for answer in finished)
 
 
+def test_a_time_to_end_of_less_than_a_second_is_no_time_without_end() -> None:
+    with serving("--lanes", "1", "--only", "counting", env={"BINSIGHT_DRAIN_WITHIN_S": "0.5"}) as served:
+        host, _, port = served.url.removeprefix("http://").partition(":")
+        head = b"POST /v1/count HTTP/1.1\r\nHost: b\r\nContent-Type: image/jpeg\r\nContent-Length: 9\r\n\r\nx"
+        with socket.create_connection((host, int(port))) as slow:
+            slow.sendall(head)
+            time.sleep(0.5)
+            served.process.send_signal(signal.SIGTERM)
+            assert served.process.wait(8) == 0, "or it would wait until the body is given up"
+
+
 def test_each_request_is_a_json_line_on_standard_error() -> None:
     with serving("--json") as served, served.client as client:
         sent = client.post("/invocations", content=PHOTO, headers=JPEG)

@@ -124,6 +124,16 @@ def test_the_accept_header_decides_the_answers_form(client: TestClient, accept: 
         assert (response.status_code, response.headers["content-type"]) == (200, kind)
 
 
+@pytest.mark.parametrize("endpoint", ["/v1/count", "/v2/models/default/infer"])
+def test_more_photos_than_may_ever_wait_are_told_so_and_not_to_come_again(endpoint: str) -> None:
+    photos = {"photos": [{"photo": BASE64}] * 3}
+    inputs = {"inputs": [{"name": "photo", "shape": [3], "datatype": "BYTES", "data": [BASE64] * 3}]}
+    with client_of(make_app(chosen=some_settings(queue_photos=2))) as client:
+        refused = client.post(endpoint, json=photos if endpoint.startswith("/v1") else inputs)
+    assert refused.status_code == 400 and "retry-after" not in refused.headers
+    assert "2 photos" in refused.text or "at most 2" in refused.text
+
+
 BAD_REQUESTS = [
     (b"", JPEG, 400, "bad_photo_empty", "is empty"),
     (b"GIF89a" + bytes(100), JPEG, 415, "bad_photo_format", "JPEG, PNG or WebP"),
@@ -133,6 +143,7 @@ BAD_REQUESTS = [
     (as_json(photo=BASE64, url="s3://a/b"), JSON, 400, "bad_input", "exactly one of"),
     (as_json(photo=BASE64, photos=[{"photo": BASE64}]), JSON, 400, "bad_input", "not both"),
     (as_json(photo=BASE64, expected=-1), JSON, 400, "bad_input", "expected: input should be greater"),
+    (as_json(photo=BASE64, expected=10**20), JSON, 400, "bad_input", "less than or equal to 999999999"),
     (as_json(photo=BASE64, extra=1), JSON, 400, "bad_input", "extra: extra inputs are not permitted"),
     (as_json(photos=[{"photo": "aaaa"}] * 9), JSON, 400, "bad_input", "1 to 8 photos, but holds 9"),
     (b"", LINES, 400, "bad_input", "holds 0"),
@@ -207,44 +218,33 @@ def test_models_tells_what_answers_and_what_it_may_verify(client: TestClient) ->
     assert model["figures"] == bundle.spec.figures
 
 
-def test_the_open_inference_protocol_gives_the_same_estimates(client: TestClient, expected: list[float]) -> None:
-    assert client.get("/v2").json()["name"] == "binsight"
-    assert client.get("/v2/health/live").json() == {"live": True}
-    assert client.get("/v2/health/ready").json() == {"ready": True}
-    model = client.get("/v2/models/default").json()
-    (version,) = model["versions"]
-    assert client.get(f"/v2/models/default/versions/{version}/ready").json() == {"ready": True}
-    body = {"id": "7", "inputs": [{"name": "photo", "shape": [2], "datatype": "BYTES", "data": [BASE64] * 2}]}
-    found = client.post(f"/v2/models/default/versions/{version}/infer", json=body).json()
-    probs, count = found["outputs"]
-    assert (found["id"], found["model_version"], probs["shape"], count["shape"]) == ("7", version, [2, 21], [2])
-    np.testing.assert_allclose(np.reshape(probs["data"], (2, 21)), [expected] * 2, atol=1e-5)
-    assert count["data"] == [int(np.argmax(expected))] * 2
+def form(*fields: tuple[str, Any]) -> list[tuple[str, Any]]:
+    """Files and fields of a form, in their order."""
+    return [
+        (name, ("bin.jpg", value, "image/jpeg") if isinstance(value, bytes) else (None, value))
+        for name, value in fields
+    ]
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "status"),
-    [
-        ("other/infer", {}, 404),
-        ("default/versions/0/infer", {}, 404),
-        ("default/infer", {"inputs": []}, 400),
-        (
-            "default/infer",
-            {"inputs": [{"name": "photo", "shape": [2], "datatype": "BYTES", "data": [BASE64]}]},
-            400,
-        ),
-        ("default/infer", {"inputs": [{"name": "photo", "shape": [1], "datatype": "FP32", "data": [BASE64]}]}, 400),
-        (
-            "default/infer",
-            {"inputs": [{"name": "photo", "shape": [1], "datatype": "BYTES", "data": ["aaaa"]}]},
-            415,
-        ),
-    ],
-)
-def test_the_protocols_errors_are_one_sentence(client: TestClient, path: str, body: Any, status: int) -> None:
-    response = client.post(f"/v2/models/{path}", json=body)
-    assert response.status_code == status
-    assert isinstance(response.json()["error"], str)
+def test_a_form_may_say_what_the_records_say(client: TestClient) -> None:
+    """As curl -F photo=@bin.jpg -F expected=17 does: once for all, or for each photo in its place."""
+
+    def records(*fields: tuple[str, Any], endpoint: str = "/v1/verify") -> list[int]:
+        answer = client.post(endpoint, files=form(*fields)).json()
+        return [one["verdict"]["expected"] for one in answer.get("results", [answer])]
+
+    assert records(("photo", PHOTO), ("expected", "17"), endpoint="/v1/count") == [17]
+    assert records(("photo", PHOTO), ("photo", PHOTO), ("expected", "17")) == [17, 17]
+    assert records(("photo", PHOTO), ("expected", "1"), ("photo", PHOTO), ("expected", "2")) == [1, 2]
+    assert records(("photo", PHOTO), ("photo", PHOTO), endpoint="/v1/verify?expected=4") == [4, 4]
+    for wrong, said in (
+        ([("expected", "three")], "a whole number"),
+        ([("expected", "1")] * 3, "3 fields expected for 2 photos"),
+    ):
+        refused = client.post("/v1/count", files=form(("photo", PHOTO), ("photo", PHOTO), *wrong))
+        assert refused.status_code == 400 and said in refused.json()["error"]["message"]
+    twice = client.post("/v1/count?expected=1", files=form(("photo", PHOTO), ("expected", "2")))
+    assert twice.status_code == 400
 
 
 def test_metrics_are_read_by_prometheus_own_parser(client: TestClient) -> None:

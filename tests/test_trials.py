@@ -226,6 +226,19 @@ def test_a_bundle_that_cannot_be_taken_into_service_is_taken_back_after_a_while(
     assert "it cannot be taken into service" in served.row().sentence
 
 
+def test_a_bundle_that_is_still_on_its_way_is_not_taken_back_for_another_roles_failure(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion, canary = served.state.following.followers
+    monkeypatch.setattr(champion, "step", lambda: None)  # it fetches, and that takes long
+    row = served.promoted(another(tmp_path / "second"))
+    canary.failure = "another cannot be the canary"
+    served.trials.step()
+    served.seconds = REFUSED_FOR_S + 1
+    served.trials.step()
+    assert served.champion() == row.challenger and served.row().watch == OPEN
+
+
 def test_a_model_that_somebody_moved_away_from_is_left_alone(served: Served, tmp_path: Path) -> None:
     served.promoted(another(tmp_path / "second"))
     served.registry.roll_back(CHAMPION, by="ann", reason="by hand")

@@ -14,6 +14,7 @@ from tests.service_support import client_of, gated, some_settings, until
 from tests.webhook_server import WebhookServer, webhook_server
 
 from binsight.counting import default_bundle
+from binsight.errors import Overloaded
 from binsight.imaging.drawn import drawn_photo
 from binsight.service import watching
 from binsight.service.alerts import Alerts
@@ -22,7 +23,14 @@ from binsight.service.drift import IDLE_S, MOST_MODELS, DriftWatch
 from binsight.service.lanes import Lanes
 from binsight.service.metrics import Metrics
 from binsight.service.served import Served
-from binsight.service.watching import DRIFT_EVERY_S, ERRORS_WITHIN_S, QUIET_S, SATURATED_FOR_S, Watchman
+from binsight.service.watching import (
+    DRIFT_EVERY_S,
+    ERRORS_WITHIN_S,
+    QUIET_S,
+    REFUSED_WITHIN_S,
+    SATURATED_FOR_S,
+    Watchman,
+)
 
 PHOTOS = [drawn_photo(count % 6, seed=count) for count in range(8)]
 MANY = {"photos": [{"photo": base64.b64encode(photo).decode(), "expected": 0} for photo in PHOTOS * 4]}
@@ -73,36 +81,50 @@ def world() -> Iterator[World]:
         world.alerts.stop(within=60)
 
 
-def test_a_queue_that_stays_full_is_told_once_and_its_end_too(world: World) -> None:
+def test_a_queue_that_turns_away_is_told_once_and_its_end_too(world: World) -> None:
+    """By real lanes: as few as they let wait, whoever comes besides is refused."""
     world.lanes.start()
-    futures = world.lanes.submit([(str(n), PHOTOS[0]) for n in range(5)], within=600)
-    end = time.monotonic() + 60
-    while world.counter.begun == 0:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    served = {"yes": 0, "no": 0}
+
+    def ask(number: int) -> None:
+        for _ in range(number):
+            try:
+                world.lanes.submit([("one", PHOTOS[0])], within=600)
+                world.answer(200, 1)
+                served["yes"] += 1
+            except Overloaded:
+                world.answer(503, 1)
+                served["no"] += 1
+
     world.look_after(0)
-    world.look_after(SATURATED_FOR_S - 1)
+    for _ in range(int(SATURATED_FOR_S / 5)):
+        ask(10)
+        world.look_after(5)
     assert not world.server.received
-    world.look_after(2)
-    world.look_after(5)
+    for _ in range(3):
+        ask(10)
+        world.look_after(5)
+    assert served["no"] > 100 and world.lanes.num_waiting <= 2, "far from all that its memory may hold"
     assert world.server.events(1) == ["queue.saturated"]
-    assert world.server.received[0].json["data"]["waiting"] == 4
+    told = world.server.received[0].json["data"]
+    assert told["refused"] >= 40 and told["sentence"].startswith(f"{told['refused']:.0f} of the last")
     world.counter.gate.set()
-    for future in futures:
-        future.result(60)
-    world.look_after(5)
+    world.look_after(REFUSED_WITHIN_S + 1)
     assert world.server.events(2) == ["queue.saturated", "queue.relieved"]
 
 
-def test_a_queue_that_has_room_in_between_is_not_told(world: World) -> None:
-    world.lanes.queue_size = 0  # an empty queue is full then
+def test_a_rush_that_is_over_soon_is_not_told(world: World) -> None:
     world.look_after(0)
-    world.look_after(SATURATED_FOR_S - 1)
-    world.lanes.queue_size = 5
-    world.look_after(1)
-    world.lanes.queue_size = 0
-    world.look_after(1)
-    world.look_after(SATURATED_FOR_S - 1)
+    for _ in range(3):
+        world.answer(503, 100)
+        for _ in range(int(REFUSED_WITHIN_S / 5) + 1):
+            world.look_after(5)
+            world.answer(200, 20)
+    world.answer(503, 2)
+    for _ in range(int(2 * SATURATED_FOR_S / 5)):
+        world.answer(200, 40)
+        world.answer(503, 1)
+        world.look_after(5)
     world.alerts.stop(within=60)
     assert not world.server.received
 

@@ -17,7 +17,8 @@ BinsightError
 │   └── MissingStore                  the bucket or folder itself, so that asking it for more is pointless
 ├── MissingExtra (ImportError)        a library that an optional part needs
 ├── StorageFailure (OSError)          a disk or an object store that failed
-│   └── AccessRefused                 a store that answers, but does not let this user at the object
+│   ├── AccessRefused                 a store that answers, but does not let this user at the object
+│   └── UnreadLink                    a photo that a caller sent a link to, and that cannot be read there
 ├── NotAllowed                        what the service's settings do not let this request do
 │   └── UnknownCaller                 a request without a key that opens the service
 ├── ServiceBusy                       the service cannot answer now; the request was in order
@@ -128,6 +129,10 @@ class AccessRefused(StorageFailure):
 
     S3 gives this answer also for an object that is not there, to a user who may not list the bucket.
     """
+
+
+class UnreadLink(StorageFailure):
+    """A photo that a caller sent a link to cannot be read there: not the caller's fault for sure, and not the service's."""
 
 
 class NotAllowed(BinsightError):

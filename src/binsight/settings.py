@@ -102,7 +102,10 @@ class Settings(BaseSettings):
     )
     max_request_photos: int = Field(32, gt=0, description="Photos in one request to the service, at most.")
     queue_photos: int = Field(
-        64, gt=0, description="Photos that may wait in the service; beyond, it answers 503 and when to try again."
+        64,
+        gt=0,
+        description="Photos that may wait in the service, and so be in one request; beyond, it answers 503 and when to try "
+        "again.",
     )
     queue_wait_s: float | None = Field(
         None,

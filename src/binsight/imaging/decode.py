@@ -2,15 +2,31 @@
 
 import io
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from binsight.errors import BadPhoto
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 """The allow-list: Pillow opens some forty formats, most of them attack surface and none a camera's."""
+
+_TURNS: Mapping[int, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a photo upright, by its EXIF orientation; 1 is upright."""
+
+_BAND_PIXELS = 1024 * 1024
+"""Pixels that become RGB at once, where that takes copies in between: of a whole photo of 40 megapixels each copy would
+have 160 MB, and a file of 150 kB can ask for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +64,14 @@ def decode_photo(
         with warnings.catch_warnings():
             # Pillow only warns below twice its own cap; ours is checked here, before decoding.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
         _check_header(image, name, limits)
         if enough_side is not None:
             _draft(image, enough_side)
         image.load()
-        return _rgb(ImageOps.exif_transpose(image))
+        orientation = orientation_of(image)
+        image = _rgb(image)  # what it was decoded to goes before it is turned, which takes a copy
+        return _upright(image, orientation)
     except BadPhoto:
         raise
     except UnidentifiedImageError:
@@ -104,15 +122,47 @@ def _draft(image: Image.Image, enough_side: int) -> None:
         image.draft("RGB", (max(1, int(image.width * scale)), max(1, int(image.height * scale))))
 
 
+def orientation_of(image: Image.Image) -> int:
+    """How the camera was held, 1 to 8, as EXIF or XMP have it; 1, upright, where neither says anything sensible."""
+    value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return int(value) if value in _TURNS else 1  # some write it as a fraction
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Turned as the orientation says. Pillow's `exif_transpose` would write the EXIF anew, and cannot where any other
+    entry of it is damaged."""
+    if orientation == 1:
+        return image
+    turned = image.transpose(_TURNS[orientation])
+    turned.info.clear()  # or who looks for an orientation would turn it again
+    return turned
+
+
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip at 255, not scale
-        return Image.fromarray((np.asarray(image, dtype=np.int64) >> 8).clip(0, 255).astype(np.uint8)).convert(
-            "RGB"
-        )
+    if image.mode.startswith("I"):
+        return _in_bands(image, _from_16_bits)
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        return _in_bands(image, _over_white)
     return image.convert("RGB")
+
+
+def _in_bands(image: Image.Image, as_rgb: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """RGB by a function of single pixels, a band of rows at a time."""
+    rgb = Image.new("RGB", image.size)
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        rgb.paste(as_rgb(band), (0, top))
+    return rgb
+
+
+def _from_16_bits(grey: Image.Image) -> Image.Image:
+    # Pillow's own conversion would clip at 255, not scale.
+    return Image.fromarray((np.asarray(grey, dtype=np.uint16) >> 8).astype(np.uint8)).convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

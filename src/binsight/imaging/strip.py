@@ -16,7 +16,7 @@ from zlib import crc32
 from PIL import Image
 
 from binsight.errors import BadPhoto
-from binsight.imaging.decode import FORMATS
+from binsight.imaging.decode import FORMATS, orientation_of
 
 _ORIENTATION = 0x0112
 
@@ -72,8 +72,7 @@ def stripped(data: bytes) -> bytes:
 def _orientation(data: bytes) -> int:
     """As `decode_photo` will see it, which also knows of an orientation in XMP; 1 is upright."""
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        value = image.getexif().get(_ORIENTATION, 1)
-    return value if isinstance(value, int) and 1 < value <= 8 else 1
+        return orientation_of(image)
 
 
 def _exif(orientation: int) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from binsight.errors import BadInput, BinsightError, TooLate
+from binsight.errors import BadInput, BinsightError, TooLate, UnreadLink
 from binsight.records import CANARY, CHAMPION, SHADOW
 from binsight.service.answers import Answer, ErrorAnswer, answer_for, error_for
 from binsight.service.bodies import ClientLeft, Held
@@ -167,7 +167,7 @@ class Answering:
             held.take(len(photo))
             return photo
         except TimeoutError:
-            return TooLate("the link was not read in time; try again later")
+            return UnreadLink("the link was not read in time; try again later")
         except BinsightError as error:
             return error
 

@@ -24,6 +24,7 @@ from binsight.errors import (
     TooSlow,
     UnknownCaller,
     UnknownType,
+    UnreadLink,
 )
 from binsight.service.served import Counted
 
@@ -129,6 +130,7 @@ STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (TooMany, 429, "too_many"),
     (Overloaded, 503, "overloaded"),
     (ServiceBusy, 503, "not_ready"),
+    (UnreadLink, 424, "storage_failed"),
     (StorageFailure, 502, "storage_failed"),
     (UnknownType, 415, "unknown_type"),
     (NotOffered, 406, "not_offered"),

@@ -1,9 +1,12 @@
-"""Bodies of requests: how large, how many bytes at once, how slowly they may come; all decided before they are read.
+"""Bodies of requests: how large, how many bytes at once, how slowly they may come.
 
 ```
-Content-Length ─▶ too large: 413 ─▶ no room now: 503 ─▶ read; stalled or late: 408
-                                                          └─ without a length: counted as it comes
+Content-Length ─▶ too large: 413 ─▶ no room now: 503 ─▶ read, and counted as it comes; stalled or late: 408
+                                                          └─ too large, or no room any more: 413, 503
 ```
+What a body announces takes no room, or a few that never come would keep everybody out. So several that are let in may find
+no room for their rest. None of them waits for another's: who finds none is refused at once and gives back what it held, and
+there is always room for one.
 """
 
 import asyncio
@@ -35,10 +38,14 @@ class Room:
     taken: int = 0
 
     def take(self, num_bytes: int) -> None:
+        """Raises as `check`."""
+        self.check(num_bytes)
+        self.taken += num_bytes
+
+    def check(self, num_bytes: int) -> None:
         """Raises `Overloaded` where there is no room for so many more."""
         if self.taken + num_bytes > self.num_bytes:
             raise Overloaded("requests fill the memory that they may have; try again in 1 s", retry_after=1)
-        self.taken += num_bytes
 
 
 @dataclass(slots=True)
@@ -110,7 +117,7 @@ class _Body:
         if self._end is None:
             self._end = loop.time() + self._within
             self._check(self._length or 0)
-            self._held.take(self._length or 0)
+            self._held.room.check(self._length or 0)
         try:
             message = await asyncio.wait_for(self._receive(), min(_STALLED_S, self._end - loop.time()))
         except TimeoutError:
@@ -120,9 +127,8 @@ class _Body:
         if message["type"] == "http.disconnect" and self._is_there:
             raise ClientLeft
         self._num_bytes += len(message.get("body", b""))
-        if self._length is None:
-            self._check(self._num_bytes)
-            self._held.take(len(message.get("body", b"")))
+        self._check(self._num_bytes)
+        self._held.take(len(message.get("body", b"")))
         self._is_whole = not message.get("more_body", False)
         return message
 

@@ -72,6 +72,7 @@ class Capturer:
         self._is_closed = False
         self._writing_since: float | None = None
         self._stopped_until: float | None = None
+        self._num_in_vain = 0
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
     @property
@@ -163,15 +164,51 @@ class Capturer:
     def _write(self, jobs: Sequence[_Job]) -> None:
         self._check_room()
         captures = [(job, capture) for job in jobs if (capture := self._capture(job)) is not None]
-        if captures:
-            self._store = self._store or self._opened(self._chosen)
-            self._upkeep.note(self._store.write([capture for _, capture in captures]))
+        kept = self._kept(captures) if captures else ()
         if self._stopped_until is not None:
             self._stopped_until = None
             log.info("captures are kept again")
-        self._count("kept", len(captures))  # before they are told: who was told must find it counted
-        for job, _ in captures:
+        self._count("kept", len(kept))  # before they are told: who was told must find it counted
+        for job, _ in kept:
             _tell(job, is_kept=True)
+
+    def _kept(self, captures: "Sequence[tuple[_Job, Capture]]") -> "Sequence[tuple[_Job, Capture]]":
+        """Those of a group that are safe on the disk: all of them, unless one that the store cannot take is among them.
+
+        Raises where the store itself fails: what it says so of, and whatever comes of two captures in a row that were
+        tried alone.
+        """
+        try:
+            self._put(captures)
+            self._num_in_vain = 0
+            return captures
+        except BinsightError:
+            raise
+        except Exception as error:
+            tried = [(one, len(captures) > 1 and self._is_put(one)) for one in captures]
+            kept = [one for one, is_put in tried if is_put]
+            failed = [job for (job, _), is_put in tried if not is_put]
+            self._num_in_vain = 0 if kept else self._num_in_vain + len(failed)
+            if self._num_in_vain > 1:
+                raise
+            log.error("%d captures cannot be kept, the others are: %s", len(failed), error, exc_info=error)
+            self._count("failed", len(failed))
+            for job in failed:
+                _tell(job, is_kept=False)
+            return kept
+
+    def _is_put(self, one: tuple[_Job, Capture]) -> bool:
+        try:
+            self._put([one])
+        except BinsightError:
+            raise
+        except Exception:  # noqa: BLE001 - said of the group already
+            return False
+        return True
+
+    def _put(self, captures: Sequence[tuple[_Job, Capture]]) -> None:
+        self._store = self._store or self._opened(self._chosen)
+        self._upkeep.note(self._store.write([capture for _, capture in captures]))
 
     def _check_room(self) -> None:
         """Raises `StorageFailure` before the disk is full: others live on it too, the ledger for one."""

@@ -13,6 +13,7 @@ import asyncio
 import time
 from typing import Any
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -46,7 +47,7 @@ class Connection(HttpToolsProtocol):
         self._most, self._within = most, within
         self._idle_since = time.monotonic()  # the loop's own time stands still while it works
         self._answering: RequestResponseCycle | None = None  # `cycle` is the last request to come, this the first
-        self._has_asked = self._is_within_message = False
+        self._has_asked = self._is_within_message = self._is_offered = False
         self._num_bytes = 0  # that came since a head or a piece of a body was made of them
         self._head_ends: asyncio.TimerHandle | None = None
         self._reading_ends: asyncio.TimerHandle | None = None
@@ -64,7 +65,12 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._num_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except HttpParserError:
+            self.logger.warning("a request is no HTTP")
+            self.send_400_response("invalid HTTP request received")
         if self.transport.is_closing():
             return
         if self._num_bytes > HEAD_BYTES:
@@ -88,15 +94,40 @@ class Connection(HttpToolsProtocol):
         self._drop_reading_timer()
         super().connection_lost(exc)
 
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser. A request may offer to go on in another protocol (`Upgrade: h2c`, as Java's client does with
+        each). The parser takes that for accepted and ends the request with its head, whatever body it announces; but who
+        speaks nothing else ignores the offer (RFC 9110, 7.8), and so the head is read once more without it."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except HttpParserUpgrade as offer:
+                head, data = self._head_without_offer(), data[offer.args[0] :]
+                self.parser = HttpRequestParser(
+                    self
+                )  # the other may have seen the connection's last request in the head
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+                self.parser.feed_data(head)
+
+    def _head_without_offer(self) -> bytes:
+        # What the parser let through has no line break in it that could make two headers of one.
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        headers = [b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"".join([b"%s %s HTTP/%s\r\n" % (method, self.url, version), *headers, b"\r\n"])
+
     def on_message_begin(self) -> None:
         """A request's first byte."""
-        self._is_within_message = True
+        self._is_within_message, self._is_offered = True, False
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """The head is whole; from here on `Bodies` keeps the time. What is raised here ends in `send_400_response`."""
-        if len(self.pipeline) >= MOST_AHEAD:
+        if len(self.pipeline) >= MOST_AHEAD or self.parser.get_method() == b"CONNECT":
             raise ValueError
+        self._is_offered = self.parser.should_upgrade()
+        if self._is_offered:  # comes again, by `_parse`
+            return
         self._has_asked, self._num_bytes = True, 0
         self._drop_head_timer()
         super().on_headers_complete()
@@ -109,7 +140,9 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request's last byte."""
+        """The request's last byte, unless it is the head's, which is read once more."""
+        if self._is_offered:
+            return
         self._num_bytes, self._is_within_message = 0, False
         super().on_message_complete()
 

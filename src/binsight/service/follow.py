@@ -73,6 +73,11 @@ class Follower:
         """Why the bundle that the alias names is not in service; None where it is."""
         self._poller = Poller(self.step, name=f"follow {seat.alias}", every_s=LOOK_EVERY_S)
 
+    @property
+    def role(self) -> str:
+        """Whose seat it is."""
+        return self._seat.role
+
     def start(self) -> None:
         """Look from now on."""
         self._poller.start()
@@ -174,6 +179,10 @@ class Following:
     def failure(self) -> str | None:
         """Why a bundle that an alias names is not in service; None where all are."""
         return next((follower.failure for follower in self.followers if follower.failure), None)
+
+    def failure_of(self, role: str) -> str | None:
+        """Why the bundle that this role's alias names is not in service; None where it is, or is on its way."""
+        return next((follower.failure for follower in self.followers if follower.role == role), None)
 
     def start(self) -> None:
         """Look from now on."""

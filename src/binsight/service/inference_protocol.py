@@ -3,6 +3,8 @@
 https://github.com/kserve/open-inference-protocol: one input `photo` of BYTES in base64, outputs `probs` and `count`.
 """
 
+import math
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -15,7 +17,7 @@ from binsight.errors import BadInput, MissingObject
 from binsight.service.access import needs
 from binsight.service.answers import Answer
 from binsight.service.photos import Order as PhotoOrder
-from binsight.service.photos import PhotoInput, asked_in_json, checked
+from binsight.service.photos import PhotoInput, asked_in_json, checked, most_photos
 from binsight.service.sagemaker import answering_of, check_room
 from binsight.service.served import Served
 from binsight.storage.api_key import COUNT, READ
@@ -27,6 +29,9 @@ REQUEST_BODY: dict[str, Any] = {
     }
 }
 
+MOST_AXES = 8
+"""Of a shape; a photo of bytes needs one."""
+
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
 
@@ -34,9 +39,19 @@ class InferInput(BaseModel):
     """The photos of a request."""
 
     name: Literal["photo"]
-    shape: tuple[Annotated[int, Field(ge=1)]]
+    shape: list[Annotated[int, Field(ge=1)]] = Field(
+        min_length=1, max_length=MOST_AXES, description="[photos]; other axes may be there besides."
+    )
     datatype: Literal["BYTES"]
-    data: list[str] = Field(description="Each photo's bytes in base64.")
+    data: list[Any] = Field(
+        description="Each photo's bytes in base64, in one list or in lists nested as shape has it."
+    )
+
+
+class InferOutput(BaseModel):
+    """One output that is wanted."""
+
+    name: Literal["probs", "count"]
 
 
 class InferRequest(BaseModel):
@@ -44,6 +59,9 @@ class InferRequest(BaseModel):
 
     id: str | None = Field(None, max_length=64)
     inputs: list[InferInput] = Field(min_length=1, max_length=1)
+    outputs: list[InferOutput] = Field(
+        default_factory=list, description="Those that are wanted; all of them by default."
+    )
 
 
 @router.get("", dependencies=[needs(READ)])
@@ -100,27 +118,46 @@ async def infer(request: Request, name: str, version: str | None = None) -> dict
     _served(request, name, version)
     await check_room(request, answering)
     body = checked(InferRequest, await request.body(), "the body")
-    photos = body.inputs[0]
-    most = request.app.state.settings.max_request_photos
-    if photos.shape[0] != len(photos.data) or len(photos.data) > most:
-        raise BadInput(
-            f"shape must say how many photos data holds, at most {most}, but is {photos.shape[0]} for "
-            f"{len(photos.data)}; mend the request"
-        )
-    asked = tuple(asked_in_json(PhotoInput(photo=data), f"data[{place}]") for place, data in enumerate(photos.data))
+    photos = _photos(body.inputs[0], most=most_photos(request.app.state.settings))
+    asked = tuple(asked_in_json(PhotoInput(photo=data), f"data[{place}]") for place, data in enumerate(photos))
     order = PhotoOrder(asked=asked, is_single=False, is_pinned=version is not None)
     answers = await answering.counted(request, order, request.state.id)
     probs = [p for answer in answers for p in answer.probs]
     num_counts = len(answers[0].probs)
+    outputs = [
+        {"name": "probs", "datatype": "FP64", "shape": [len(answers), num_counts], "data": probs},
+        {"name": "count", "datatype": "INT64", "shape": [len(answers)], "data": [one.count for one in answers]},
+    ]
+    wanted = {one.name for one in body.outputs}
     return {
         "model_name": name,
         "model_version": _version(answers),
         "id": body.id or request.state.id,
-        "outputs": [
-            {"name": "probs", "datatype": "FP64", "shape": [len(answers), num_counts], "data": probs},
-            {"name": "count", "datatype": "INT64", "shape": [len(answers)], "data": [one.count for one in answers]},
-        ],
+        "outputs": [one for one in outputs if not wanted or one["name"] in wanted],
     }
+
+
+def _photos(given: InferInput, *, most: int) -> list[str]:
+    """The photos of an input in their order, whether its data is flat or nested: the protocol has both."""
+    is_flat = all(isinstance(one, str) for one in given.data)
+    photos = list(_flattened(given.data, [len(given.data)] if is_flat else given.shape))
+    if math.prod(given.shape) != len(photos) or len(photos) > most:
+        raise BadInput(
+            f"shape must say how many photos data holds, at most {most}, but is {given.shape} for "
+            f"{len(photos)}; mend the request"
+        )
+    return photos
+
+
+def _flattened(data: Any, shape: list[int]) -> Iterator[str]:
+    """Row by row. Raises `BadInput` where the data is not of the shape."""
+    if not shape and isinstance(data, str):
+        yield data
+    elif shape and isinstance(data, list) and len(data) == shape[0]:
+        for one in data:
+            yield from _flattened(one, shape[1:])
+    else:
+        raise BadInput("data must be base64 in one list, or in lists nested as shape has it; mend the request")
 
 
 def _version(answers: list[Answer]) -> str:

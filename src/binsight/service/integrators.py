@@ -22,7 +22,7 @@ from binsight.storage.api_key import COUNT, READ
 router = APIRouter(prefix="/v1", tags=["Binsight"])
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorAnswer} for status in (400, 401, 403, 404, 408, 413, 415, 429, 502, 503, 504)
+    status: {"model": ErrorAnswer} for status in (400, 401, 403, 404, 408, 413, 415, 424, 429, 502, 503, 504)
 }
 
 

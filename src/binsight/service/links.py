@@ -6,7 +6,7 @@ Links are how such services are broken into.
 import asyncio
 from typing import TYPE_CHECKING
 
-from binsight.errors import BadInput, BadPhoto, MissingObject, NotAllowed
+from binsight.errors import AccessRefused, BadInput, BadPhoto, MissingObject, NotAllowed, StorageFailure, UnreadLink
 
 # Libraries of stores and of https are imported by those who allow such links: the others are ready sooner.
 if TYPE_CHECKING:
@@ -43,12 +43,18 @@ class Links:
         """The bytes of a linked photo.
 
         Raises `BadInput` for a link that is none, `NotAllowed` for one outside of the allowed prefixes, `BadPhoto`
-        for an object that is too large (before it is read), and as `Objects.read_async` and `HttpsLinks.read` do.
+        for an object that is too large (before it is read), `MissingObject` and `AccessRefused` where a store says so,
+        `UnreadLink` for whatever else fails there.
         """
         async with self._turns:
-            if self._https and link.startswith("https://"):
-                return await self._https.read(link)
-            return await self._read_s3(link)
+            try:
+                if self._https and link.startswith("https://"):
+                    return await self._https.read(link)
+                return await self._read_s3(link)
+            except AccessRefused:
+                raise
+            except StorageFailure as error:
+                raise UnreadLink(str(error)) from None
 
     async def _read_s3(self, link: str) -> bytes:
         bucket, name = _parts(link)

@@ -69,17 +69,25 @@ class Metrics:
         """Take what a lane reports."""
         self._by_name[name].observe(value)
 
+    def num_refused(self) -> float:
+        """How many of the requests were turned away with 503, for want of room."""
+        return self._num_requests(lambda status: status == "503")
+
     def num_requests(self) -> tuple[float, float]:
         """Requests but those that only watch, and how many of them failed through the service's own fault.
 
-        503 is not counted as one: it is how a full queue and a starting service answer as they should.
+        503 is not counted as one: it is how a full queue and a starting service answer as they should. Nor is a link that
+        cannot be read, which is 424: a caller's dead links must not ring for the service, or take a model back.
         """
-        total = failed = 0.0
-        for sample in next(iter(self.requests.collect())).samples:
-            if sample.name.endswith("_total") and sample.labels["endpoint"] not in ("/ping", "/metrics"):
-                total += sample.value
-                failed += sample.value * (sample.labels["status"] >= "500" and sample.labels["status"] != "503")
-        return total, failed
+        return self._num_requests(lambda _: True), self._num_requests(lambda one: one >= "500" and one != "503")
+
+    def _num_requests(self, counts: Callable[[str], bool]) -> float:
+        return sum(
+            sample.value
+            for sample in next(iter(self.requests.collect())).samples
+            if sample.name.endswith("_total") and sample.labels["endpoint"] not in ("/ping", "/metrics")
+            if counts(sample.labels["status"])
+        )
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A figure that is asked for whenever Prometheus asks."""

@@ -115,7 +115,7 @@ class Trials:
         served = self._lanes.canary if role == CANARY else self._lanes.served
         is_in_service = served is not None and served.version == version
         if not is_in_service:  # the trial begins when it is
-            refused = self._refused(trial)
+            refused = self._refused(trial, role)
             self._trials[row.id] = _Trial(self._now(), self._metrics.num_requests(), figures, trial.refused_since)
             return OnTrial(
                 seconds=0, now=Service(num_photos=0, num_failed=0, p95_s=None), before=None, refused=refused
@@ -132,9 +132,9 @@ class Trials:
             certificate=self._broken(served),
         )
 
-    def _refused(self, trial: _Trial) -> str:
+    def _refused(self, trial: _Trial, role: str) -> str:
         """Why the bundle is not in service, where that lasts; empty where it is only being fetched."""
-        failure = self._following.failure
+        failure = self._following.failure_of(role)  # another role's says nothing of this one
         if failure is None:
             trial.refused_since = None
             return ""

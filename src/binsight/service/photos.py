@@ -15,12 +15,16 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from binsight.errors import BadInput, UnknownType
+from binsight.settings import Settings
 
 IMAGE_TYPES = frozenset(
     {"image/jpeg", "image/png", "image/webp", "application/octet-stream", "application/x-image"}
 )
 LINK_TYPES = frozenset({"string/url", "application/x-s3-uri", "text/uri-list"})
 JSON_TYPE, LINES_TYPE, FORM_TYPE = "application/json", "application/jsonlines", "multipart/form-data"
+MOST_EXPECTED = 999_999_999
+"""Beyond, no record of a bin is meant, and a ledger's numbers end."""
+YES = ("1", "true")
 KNOWN_TYPES = (*sorted(IMAGE_TYPES), *sorted(LINK_TYPES), JSON_TYPE, LINES_TYPE, FORM_TYPE)
 
 
@@ -54,7 +58,9 @@ class PhotoInput(BaseModel):
     photo: str | None = Field(None, description="The photo's bytes in base64.")
     uri: str | None = Field(None, description="s3://BUCKET/NAME, where the service may read it.")
     url: str | None = Field(None, description="The same as uri.")
-    expected: int | None = Field(None, ge=0, description="What the record says; the answer then has a verdict.")
+    expected: int | None = Field(
+        None, ge=0, le=MOST_EXPECTED, description="What the record says; the answer then has a verdict."
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> "PhotoInput":
@@ -82,6 +88,11 @@ class CountInput(PhotoInput):
 ShapeT = TypeVar("ShapeT", bound=BaseModel)
 
 
+def most_photos(chosen: Settings) -> int:
+    """In one request. All of them wait at once: more than may wait would never be let in."""
+    return min(chosen.max_request_photos, chosen.queue_photos)
+
+
 async def read_order(request: Request, *, most: int) -> Order:
     """What the request asks for, at most `most` photos.
 
@@ -89,18 +100,20 @@ async def read_order(request: Request, *, most: int) -> Order:
     """
     kind = content_type(request)
     query = request.query_params
-    labels = query.get("read_labels", "") in ("1", "true")
+    labels = query.get("read_labels", "") in YES
     if kind in IMAGE_TYPES:
-        order = Order(asked=(Asked(photo=await request.body(), expected=_expected(query)),), is_single=True)
+        order = Order(
+            asked=(Asked(photo=await request.body(), expected=_expected(query.get("expected"))),), is_single=True
+        )
     elif kind in LINK_TYPES:
         link = (await request.body()).decode("utf-8", "replace").strip()
-        order = Order(asked=(Asked(link=link, expected=_expected(query)),), is_single=True)
+        order = Order(asked=(Asked(link=link, expected=_expected(query.get("expected"))),), is_single=True)
     elif kind == JSON_TYPE:
         order = _from_json(await request.body())
     elif kind == LINES_TYPE:
         order = _from_lines(await request.body())
     elif kind == FORM_TYPE:
-        order = await _from_form(request, most, _expected(query))
+        order = await _from_form(request, most, query.getlist("expected"))
     else:
         raise UnknownType(f"the content type {kind or '(none)'} is not known; send one of {', '.join(KNOWN_TYPES)}")
     if not 1 <= len(order.asked) <= most:
@@ -135,13 +148,25 @@ def _from_lines(body: bytes) -> Order:
     return Order(asked=tuple(asked), is_single=False)
 
 
-async def _from_form(request: Request, most: int, expected: int | None) -> Order:
+async def _from_form(request: Request, most: int, in_query: Sequence[str]) -> Order:
+    """The files of a form, and its fields `expected`, for all of them or for each, and `read_labels`."""
     async with request.form(max_files=most + 1, max_fields=most + 1) as form:
-        files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-        asked = tuple([Asked(photo=await file.read(), expected=expected) for file in files])
-    if not asked:
+        photos = [await value.read() for _, value in form.multi_items() if isinstance(value, UploadFile)]
+        fields = [value for value in form.getlist("expected") if isinstance(value, str)]
+        labels = form.get("read_labels", "") in YES
+    if not photos:
         raise BadInput("the form holds no file; send each photo as a file, as curl -F photo=@bin.jpg does")
-    return Order(asked=asked, is_single=len(asked) == 1)
+    if fields and in_query:
+        raise BadInput("expected is in the form and in the address; send it once")
+    records = [_expected(text) for text in fields or in_query[:1]] or [None]
+    if len(records) not in (1, len(photos)):
+        raise BadInput(
+            f"the form has {len(records)} fields expected for {len(photos)} photos; send one for all, or one for each in "
+            "their order"
+        )
+    records *= len(photos) // len(records)
+    asked = tuple(Asked(photo=photo, expected=record) for photo, record in zip(photos, records, strict=True))
+    return Order(asked=asked, is_single=len(asked) == 1, read_labels=labels)
 
 
 def checked(shape: type[ShapeT], data: bytes, what: str) -> ShapeT:
@@ -168,13 +193,12 @@ def asked_in_json(fields: PhotoInput, where: str) -> Asked:
     return Asked(photo=photo, expected=fields.expected)
 
 
-def _expected(query: Mapping[str, str]) -> int | None:
-    text = query.get("expected")
+def _expected(text: str | None) -> int | None:
     if text is None:
         return None
-    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+    if not text.isascii() or not text.isdecimal() or len(text) > len(str(MOST_EXPECTED)):
         raise BadInput(
-            f"expected must be a whole number of 0 or more, but is {text[:40]!r}; send what the record says"
+            f"expected must be a whole number from 0 to {MOST_EXPECTED:,}, but is {text[:40]!r}; send what the record says"
         )
     return int(text)
 

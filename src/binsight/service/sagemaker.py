@@ -15,7 +15,17 @@ from binsight.service.access import needs
 from binsight.service.answering import Answering
 from binsight.service.answers import Answer, Answers, ErrorAnswer
 from binsight.service.middleware import INFERENCE_ID
-from binsight.service.photos import IMAGE_TYPES, JSON_TYPE, LINES_TYPE, Order, as_lines, content_type, read_order
+from binsight.service.photos import (
+    IMAGE_TYPES,
+    JSON_TYPE,
+    LINES_TYPE,
+    MOST_EXPECTED,
+    Order,
+    as_lines,
+    content_type,
+    most_photos,
+    read_order,
+)
 from binsight.storage.api_key import COUNT, READ
 
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
@@ -35,7 +45,14 @@ REQUEST_BODY: dict[str, Any] = {
             JSON_TYPE: {"schema": {"$ref": "#/components/schemas/CountInput"}},
             LINES_TYPE: {"schema": {"type": "string"}},
             "multipart/form-data": {
-                "schema": {"type": "object", "properties": {"photo": {"type": "string", "format": "binary"}}}
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "photo": {"type": "string", "format": "binary"},
+                        "expected": {"type": "integer", "minimum": 0, "maximum": MOST_EXPECTED},
+                        "read_labels": {"type": "boolean"},
+                    },
+                }
             },
         },
     }
@@ -56,7 +73,7 @@ def answering_of(request: Request) -> Answering:
 async def order_of(request: Request, answering: Answering) -> Order:
     """What the request asks for, as `read_order`, where there is room for it."""
     await check_room(request, answering)
-    return await read_order(request, most=request.app.state.settings.max_request_photos)
+    return await read_order(request, most=most_photos(request.app.state.settings))
 
 
 async def check_room(request: Request, answering: Answering) -> None:

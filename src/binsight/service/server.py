@@ -1,6 +1,7 @@
 """The process: uvicorn in front of the app, ending as those who run it expect."""
 
 import logging
+import math
 import signal
 import ssl
 import time
@@ -56,7 +57,9 @@ def serve(app: FastAPI, *, host: str, port: int, tls: tuple[Path, Path] | None =
         server_header=False,
         http=partial(Connection, most=chosen.max_connections, within=chosen.connection_within_s),  # type: ignore[arg-type]
         ws="none",  # there is no endpoint for it
-        timeout_graceful_shutdown=int(chosen.drain_within_s) or None,
+        timeout_graceful_shutdown=math.ceil(
+            chosen.drain_within_s
+        ),  # whole seconds, of which none would mean no end
         timeout_keep_alive=75,  # longer than the 60 s of the load balancers in front
         lifespan="on",
         ssl_certfile=tls and tls[0],

@@ -22,10 +22,13 @@ LOOK_EVERY_S = 5.0
 DRIFT_EVERY_S = 30.0
 """A comparison takes a core a tenth of a second."""
 
-SATURATED_FROM = 0.8
-"""Share of the queue that is taken …"""
+REFUSED_FROM = 0.05
+"""Share of requests turned away with 503 …"""
+REFUSED_WITHIN_S = 30.0
+"""… of those in so long, where there were `LEAST_REQUESTS` …"""
 SATURATED_FOR_S = 60.0
-"""… at every look for so long."""
+"""… at every look for so long. Not how many wait: the queue is short, and lanes take from it what they can carry, so that
+it is seldom full when one looks, however many are turned away."""
 
 ERRORS_HIGH_FROM = 0.05
 """Share of requests answered with a status of 500 or more, those of a full queue or a starting service aside …"""
@@ -36,6 +39,21 @@ LEAST_REQUESTS = 20
 
 QUIET_S = 600.0
 """What has just been told is not told again for so long, however often it comes and goes."""
+
+
+class _Lately:
+    """What counts that only grow have gained in the last so many seconds."""
+
+    def __init__(self, within_s: float) -> None:
+        self._within_s = within_s
+        self._seen: deque[tuple[float, tuple[float, ...]]] = deque()
+
+    def gained(self, now: float, *counts: float) -> list[float]:
+        """Since the first look within the time; nothing at the first of all."""
+        self._seen.append((now, counts))
+        while self._seen[0][0] < now - self._within_s:
+            self._seen.popleft()
+        return [count - before for count, before in zip(counts, self._seen[0][1], strict=True)]
 
 
 class Watchman:
@@ -59,7 +77,7 @@ class Watchman:
         self._is_on: dict[str, bool] = {}
         self._told_at: dict[tuple[str, Event], float] = {}
         self._full_since: float | None = None
-        self._requests: deque[tuple[float, float, float]] = deque()
+        self._refused, self._failures = _Lately(REFUSED_WITHIN_S), _Lately(ERRORS_WITHIN_S)
         self._drift_at = -DRIFT_EVERY_S
         self._said_failed: str | None = None
         self._poller = Poller(self.step, name="watchman", every_s=LOOK_EVERY_S)
@@ -82,25 +100,31 @@ class Watchman:
             self._look_at_drift()
 
     def _look_at_queue(self) -> None:
-        waiting, room = self._lanes.num_waiting, self._lanes.queue_size
-        if waiting < SATURATED_FROM * room:
+        total, _ = self._metrics.num_requests()
+        requests, refused = self._refused.gained(self._now(), total, self._metrics.num_refused())
+        if requests < LEAST_REQUESTS or refused < REFUSED_FROM * requests:
             self._full_since = None
         elif self._full_since is None:
             self._full_since = self._now()
         is_on = self._full_since is not None and self._now() - self._full_since >= SATURATED_FOR_S
         sentence = (
-            f"{waiting} photos wait where {room} may, for a minute by now; add replicas or send less"
+            f"{refused:.0f} of the last {requests:.0f} requests found no room, as for a minute; add replicas or send less"
             if is_on
             else "the queue has room again"
         )
-        self._tell("queue", is_on, "queue.saturated", "queue.relieved", sentence, waiting=waiting, room=room)
+        self._tell(
+            "queue",
+            is_on,
+            "queue.saturated",
+            "queue.relieved",
+            sentence,
+            requests=requests,
+            refused=refused,
+            waiting=self._lanes.num_waiting,
+        )
 
     def _look_at_errors(self) -> None:
-        self._requests.append((self._now(), *self._metrics.num_requests()))
-        while self._requests[0][0] < self._now() - ERRORS_WITHIN_S:
-            self._requests.popleft()
-        requests = self._requests[-1][1] - self._requests[0][1]
-        failed = self._requests[-1][2] - self._requests[0][2]
+        requests, failed = self._failures.gained(self._now(), *self._metrics.num_requests())
         is_on = requests >= LEAST_REQUESTS and failed >= ERRORS_HIGH_FROM * requests
         sentence = (
             f"{failed:.0f} of the last {requests:.0f} requests failed for reasons that are the service's own; see its log"
