@@ -297,7 +297,7 @@ def test_the_service_counts_a_photo_by_https_link(server: TlsServer) -> None:
         sent = client.post("/v1/count", content=PHOTO, headers={"content-type": "image/jpeg"}).json()
         assert ask(f"{ALLOWED[0]}1.jpg\n").json()["probs"] == sent["probs"]
         missing = ask(f"{ALLOWED[0]}missing.jpg")
-        assert (missing.status_code, missing.json()["error"]["code"]) == (424, "storage_failed")
+        assert (missing.status_code, missing.json()["error"]["code"]) == (424, "link_unread")
         assert "404" not in missing.text
         assert app.state.metrics.num_requests()[1] == 0, "who sends dead links makes no failures of the service's"
         assert ask(f"{ALLOWED[0]}large.jpg").status_code == 413

@@ -23,6 +23,7 @@ from binsight.errors import (
     TooSlow,
     UnknownCaller,
     UnknownType,
+    UnreadLink,
 )
 from binsight.records import CountEstimate, Verdict
 
@@ -37,6 +38,7 @@ BY_CODE: Mapping[str, type[BinsightError]] = {
     "not_found": MissingObject,
     "too_late": TooLate,
     "not_ready": NotReady,
+    "link_unread": UnreadLink,
     "storage_failed": StorageFailure,
     "unknown_type": UnknownType,
     "not_offered": NotOffered,

@@ -130,7 +130,7 @@ STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (TooMany, 429, "too_many"),
     (Overloaded, 503, "overloaded"),
     (ServiceBusy, 503, "not_ready"),
-    (UnreadLink, 424, "storage_failed"),
+    (UnreadLink, 424, "link_unread"),
     (StorageFailure, 502, "storage_failed"),
     (UnknownType, 415, "unknown_type"),
     (NotOffered, 406, "not_offered"),
