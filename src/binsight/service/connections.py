@@ -104,9 +104,8 @@ class Connection(HttpToolsProtocol):
                 return
             except HttpParserUpgrade as offer:
                 head, data = self._head_without_offer(), data[offer.args[0] :]
-                self.parser = HttpRequestParser(
-                    self
-                )  # the other may have seen the connection's last request in the head
+                # The other parser may have taken this head for the connection's last.
+                self.parser = HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
                 self.parser.feed_data(head)
 
