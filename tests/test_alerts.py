@@ -198,7 +198,7 @@ def test_the_end_gives_what_waits_one_more_try_and_no_more() -> None:
         started = time.monotonic()
         alerts.stop(within=60)
         assert time.monotonic() - started < 30
-        results(metrics, given_up=2)
+        results(metrics, dropped=2)
         assert len(server.received) == 2
 
 

@@ -2,12 +2,14 @@
 
 import logging
 import re
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from tests.console_support import (
     CONSOLE,
     PASSWORD,
@@ -249,3 +251,16 @@ def test_the_first_admin_is_made_once_with_the_link_of_the_log(
     assert where(page) == "/settings"
     assert visitor.get(link[1]).status_code == 403, "once"
     assert Visitor(app).submit(form, "/setup", **given).status_code == 403
+
+
+# --- With the service ---
+
+
+def test_the_console_ends_with_the_service(console_app: FastAPI) -> None:
+    before = set(threading.enumerate())
+    with TestClient(console_app) as client:
+        while client.get("/ping").status_code != 200:
+            pass
+        client.get(CONSOLE)
+        assert "settling" in {thread.name for thread in set(threading.enumerate()) - before}
+    assert "settling" not in {thread.name for thread in set(threading.enumerate()) - before}

@@ -124,9 +124,30 @@ def test_what_was_dropped_is_told_again(ledger: Ledger) -> None:
 
 def test_a_count_that_no_receiver_takes_is_given_up_and_settled(ledger: Ledger, audit: Audit) -> None:
     with webhook_server(500) as server, webhook_server() as other:
-        receivers = Receivers([server.url, other.url], None, lambda _: None, waits_s=(0.01,))
+        results: list[str] = []
+        receivers = Receivers([server.url, other.url], None, results.append, waits_s=(0.01,))
         Settling(ledger, receivers).look(now=LATER)
+        end = time.monotonic() + 60
+        while len(results) < 2 * NUM and time.monotonic() < end:
+            time.sleep(0.01)
         receivers.stop(within=60)
+        assert sorted(results) == ["given_up"] * NUM + ["sent"] * NUM
         assert len(other.received) == NUM, "the one that works gets all of them"
     assert told_at(ledger, 3600) == []
     assert posted(ledger, audit) == NUM
+
+
+@pytest.mark.usefixtures("audit")
+def test_what_the_end_of_a_service_leaves_no_time_for_the_next_one_tells_of(ledger: Ledger) -> None:
+    with webhook_server(500) as server:
+        receivers = Receivers([server.url], None, lambda _: None, waits_s=(600,))
+        Settling(ledger, receivers).look(now=LATER)
+        server.wait_for(1)
+        receivers.stop(within=60)
+        assert len(server.received) == NUM, "each gets a last try"
+    assert len(told_at(ledger, 180)) == NUM
+
+
+def test_who_looks_for_nothing_keeps_nobody_from_writing(ledger: Ledger) -> None:
+    with ledger.writing():
+        assert Outcomes(ledger).claim(now=LATER) == []

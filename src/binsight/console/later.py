@@ -18,7 +18,9 @@ from binsight.settings import Settings
 from binsight.storage.api_key import TASKS
 
 if TYPE_CHECKING:
+    from binsight.console.state import Console
     from binsight.counting import Counter
+    from binsight.poller import Poller
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ def add_console(app: FastAPI, *, address: str) -> None:
         state.doors.guarded[rest.TASKS_AT] = TASKS
     state.task_work = None
     app.include_router(rest.router)
-    state.on_ready = console.open_or_say
+    state.console, state.on_ready = console, console.open_or_say
 
 
 class ConsoleLater:
@@ -51,6 +53,7 @@ class ConsoleLater:
     def __init__(self, chosen: Settings, *, counter: "Callable[[], Counter | None]", address: str) -> None:
         self._chosen, self._counter, self._address = chosen, counter, address
         self._app: ASGIApp | None = None
+        self._opened: tuple[Console, Poller] | None = None
         self._opening = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,11 +81,19 @@ class ConsoleLater:
         except BinsightError as error:
             log.error("the console cannot be opened: %s", error)
 
+    def close(self, *, within: float) -> None:
+        """Take in no further outcomes, and give messages on their way a last try, for up to `within` seconds."""
+        with self._opening:
+            if self._opened is not None:
+                console, settling = self._opened
+                settling.stop()
+                console.receivers.stop(within=within)
+
     def _made(self) -> ASGIApp:
         from binsight.console.app import make_console, open_console
 
         console = open_console(self._chosen, counter=self._counter)
-        console.keep_settling()
+        self._opened = console, console.keep_settling()
         if not console.people.has_admin():
             link = f"{self._address}{CONSOLE}/setup?token={console.setup_token}"
             log.warning("nobody can set up the console yet: make the first admin at %s", link)

@@ -92,8 +92,9 @@ class Console:
             address,
         )
 
-    def keep_settling(self) -> None:
-        """Take in, now and from now on, what tasks came to. What fails is in the log, and tried again."""
+    def keep_settling(self) -> Poller:
+        """Take in, now and until what is given back is stopped, what tasks came to. What fails is in the log, and tried
+        again."""
         settling = Settling(self.ledger, self.receivers)
 
         def look() -> None:
@@ -102,7 +103,9 @@ class Console:
             except BinsightError as error:
                 log.error("what tasks came to could not be taken in: %s", error)
 
-        Poller(look, name="settling", every_s=SETTLE_EVERY_S).start(at_once=True)
+        poller = Poller(look, name="settling", every_s=SETTLE_EVERY_S)
+        poller.start(at_once=True)
+        return poller
 
     def rule(self) -> Callable[[Detail], Follows]:
         """What follows from counts, under the policy in force at this moment."""

@@ -58,7 +58,7 @@ LEFT = (ClientLeft, ClientDisconnect)
 """Starlette's own is raised where a client without a body left."""
 
 LAST_ALERTS_S = 5
-"""How long the end of the process waits for alerts that are on their way."""
+"""How long the end of the process waits for alerts that are on their way, and for the console's messages."""
 
 
 def make_app(
@@ -100,7 +100,7 @@ def make_app(
     app.state.on_failure = app.state.on_ready = lambda: None
     app.state.doors = Doors(demands_keys=chosen.access == "keys" if keys is None else keys)
     app.state.known_keys, app.state.rates = None, Rates()
-    app.state.capturer = None
+    app.state.capturer = app.state.console = None
     if chosen.capture:
         app.state.capturer = _capturer(chosen, metrics)
     metrics.gauge("binsight_queue_photos", "Photos that wait for a lane.", lambda: _lanes(app, "num_waiting"))
@@ -160,6 +160,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await asyncio.to_thread(helper.stop)
         for taken in filter(None, (app.state.lanes, app.state.capturer)):
             await asyncio.to_thread(taken.close, within=_left(app))
+        if state.console:
+            await asyncio.to_thread(state.console.close, within=min(LAST_ALERTS_S, _left(app)))
         await asyncio.to_thread(app.state.alerts.stop, within=min(LAST_ALERTS_S, _left(app)))
         await asyncio.to_thread(app.state.traces.close)
 

@@ -24,7 +24,7 @@ WAITS_S = (1.0, 5.0, 30.0, 120.0, 300.0, 600.0)
 MOST_WAITING = 100
 
 Then = Callable[[bool], None]
-"""Hears once no receiver tries a message any more: False where one of them dropped it before it was tried."""
+"""Hears once no receiver tries a message any more: False where one of them dropped it before all of its tries."""
 
 
 class Receivers:
@@ -135,7 +135,8 @@ class _Receiver:
         waiting.end.one(result)
 
     def _deliver(self, waiting: _Waiting) -> str:
-        """`sent`, `refused` (it will not be taken) or `given_up` (it was not taken in all tries).
+        """`sent`, `refused` (it will not be taken), `given_up` (it was not taken in all tries) or `dropped` (the end of the
+        process leaves no time for the others).
 
         One that waited behind others for as long as its own tries would take is tried once: its receiver was down all
         the while, and what waits behind it is not to wait as long again for each.
@@ -145,6 +146,6 @@ class _Receiver:
             if result := result_of(post(self._url, waiting.message, self._key)):
                 return result
             with self._changed:
-                if wait_s is None or self._changed.wait_for(lambda: self._is_ending, timeout=wait_s):
-                    break
+                if wait_s is not None and self._changed.wait_for(lambda: self._is_ending, timeout=wait_s):
+                    return "dropped"
         return "given_up"
