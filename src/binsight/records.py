@@ -12,6 +12,9 @@ from typing import Any
 
 from binsight.errors import BadRecord
 
+MOST_UNITS = 999_999_999
+"""The largest record and count: what is more was mistyped, and a ledger's numbers end."""
+
 UNREADABLE = "unreadable"
 """The flag of a photo that could be opened but, as the counter itself says, not counted well."""
 

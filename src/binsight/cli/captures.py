@@ -14,6 +14,7 @@ import click
 from binsight.cli import LazyGroup
 from binsight.cli.options import json_option, print_json, require_extra
 from binsight.errors import BadInput, GateFailed, MissingObject
+from binsight.records import MOST_UNITS
 
 if TYPE_CHECKING:
     from binsight.storage.captures import CompactCaptures, LineCaptures, Truths
@@ -184,8 +185,6 @@ def _opened() -> "Iterator[tuple[CompactCaptures | LineCaptures, Truths]]":
 
 
 def _counts(file: Path | None) -> dict[str, int]:
-    from binsight.storage.captures.capture import MOST
-
     assert file is not None
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:
@@ -197,9 +196,9 @@ def _counts(file: Path | None) -> dict[str, int]:
     counts = {}
     for number, row in enumerate(rows, 2):
         name, count = row.get("id"), row.get("count") or ""
-        if not name or not count.isascii() or not count.isdecimal() or len(count) > len(str(MOST)):
+        if not name or not count.isascii() or not count.isdecimal() or len(count) > len(str(MOST_UNITS)):
             raise BadInput(
-                f"{file}, line {number}: needs id and count, a whole number of 0 to {MOST:,}; mend the line"
+                f"{file}, line {number}: needs id and count, a whole number of 0 to {MOST_UNITS:,}; mend the line"
             )
         counts[name] = int(count)
     return counts

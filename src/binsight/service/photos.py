@@ -15,6 +15,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from binsight.errors import BadInput, UnknownType
+from binsight.records import MOST_UNITS
 from binsight.settings import Settings
 
 IMAGE_TYPES = frozenset(
@@ -22,8 +23,6 @@ IMAGE_TYPES = frozenset(
 )
 LINK_TYPES = frozenset({"string/url", "application/x-s3-uri", "text/uri-list"})
 JSON_TYPE, LINES_TYPE, FORM_TYPE = "application/json", "application/jsonlines", "multipart/form-data"
-MOST_EXPECTED = 999_999_999
-"""Beyond, no record of a bin is meant, and a ledger's numbers end."""
 YES = ("1", "true")
 KNOWN_TYPES = (*sorted(IMAGE_TYPES), *sorted(LINK_TYPES), JSON_TYPE, LINES_TYPE, FORM_TYPE)
 
@@ -59,7 +58,7 @@ class PhotoInput(BaseModel):
     uri: str | None = Field(None, description="s3://BUCKET/NAME, where the service may read it.")
     url: str | None = Field(None, description="The same as uri.")
     expected: int | None = Field(
-        None, ge=0, le=MOST_EXPECTED, description="What the record says; the answer then has a verdict."
+        None, ge=0, le=MOST_UNITS, description="What the record says; the answer then has a verdict."
     )
 
     @model_validator(mode="after")
@@ -196,9 +195,9 @@ def asked_in_json(fields: PhotoInput, where: str) -> Asked:
 def _expected(text: str | None) -> int | None:
     if text is None:
         return None
-    if not text.isascii() or not text.isdecimal() or len(text) > len(str(MOST_EXPECTED)):
+    if not text.isascii() or not text.isdecimal() or len(text) > len(str(MOST_UNITS)):
         raise BadInput(
-            f"expected must be a whole number from 0 to {MOST_EXPECTED:,}, but is {text[:40]!r}; send what the record says"
+            f"expected must be a whole number from 0 to {MOST_UNITS:,}, but is {text[:40]!r}; send what the record says"
         )
     return int(text)
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from binsight.errors import NotOffered, NotReady, ServiceBusy
+from binsight.records import MOST_UNITS
 from binsight.service.access import needs
 from binsight.service.answering import Answering
 from binsight.service.answers import Answer, Answers, ErrorAnswer
@@ -19,7 +20,6 @@ from binsight.service.photos import (
     IMAGE_TYPES,
     JSON_TYPE,
     LINES_TYPE,
-    MOST_EXPECTED,
     Order,
     as_lines,
     content_type,
@@ -49,7 +49,7 @@ REQUEST_BODY: dict[str, Any] = {
                     "type": "object",
                     "properties": {
                         "photo": {"type": "string", "format": "binary"},
-                        "expected": {"type": "integer", "minimum": 0, "maximum": MOST_EXPECTED},
+                        "expected": {"type": "integer", "minimum": 0, "maximum": MOST_UNITS},
                         "read_labels": {"type": "boolean"},
                     },
                 }

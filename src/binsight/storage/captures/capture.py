@@ -10,9 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from binsight.errors import BadInput
+from binsight.records import MOST_UNITS
 
-MOST = 999_999_999
-"""The largest count and record: what is more was mistyped, and no table takes it."""
 UNUSABLE = "unusable"
 """The word for what is as it was kept and is no count of a photo all the same: no disk is at fault."""
 _HOUR_FOLDER = re.compile(r"\d{4}/\d{2}/\d{2}/\d{2}(?=/|$)")
@@ -83,7 +82,7 @@ class Problem:
 class _Verdict(BaseModel):
     model_config = ConfigDict(strict=True)
 
-    expected: int = Field(ge=0, le=MOST)
+    expected: int = Field(ge=0, le=MOST_UNITS)
 
 
 class _Answer(BaseModel):
@@ -91,7 +90,7 @@ class _Answer(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    count: int = Field(ge=0, le=MOST)
+    count: int = Field(ge=0, le=MOST_UNITS)
     probs: list[float]
     flags: list[str]
     model: str

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from binsight.errors import BadInput, MissingObject
-from binsight.storage.captures.capture import MOST, UNUSABLE, Capture, Problem, Truth, hour_folder, hour_of
+from binsight.records import MOST_UNITS
+from binsight.storage.captures.capture import UNUSABLE, Capture, Problem, Truth, hour_folder, hour_of
 from binsight.storage.captures.place import Place
 
 SUFFIX = ".jsonl"
@@ -26,10 +27,10 @@ class Truths:
 
         Each is kept under the capture's inference id, as SageMaker joins them, or under its event id where it has none or
         shares it with another capture. Raises `MissingObject`, adding none, where an id is no capture's, and `BadInput`
-        where it is several captures' or a count is not in 0 … `MOST`.
+        where it is several captures' or a count is not in 0 … `MOST_UNITS`.
         """
-        if wrong := next((name for name, count in counts.items() if not 0 <= count <= MOST), None):
-            raise BadInput(f"the count of {wrong} must be 0 to {MOST:,}, but is {counts[wrong]:,}; mend it")
+        if wrong := next((name for name, count in counts.items() if not 0 <= count <= MOST_UNITS), None):
+            raise BadInput(f"the count of {wrong} must be 0 to {MOST_UNITS:,}, but is {counts[wrong]:,}; mend it")
         by_event: dict[str, str | None] = {}
         by_inference: dict[str, list[str]] = {}
         for capture in captures:
@@ -118,7 +119,7 @@ def _truth(line: bytes, counted_at: datetime, where: str) -> Truth | Problem:
     except (ValueError, KeyError, TypeError):
         return Problem(word=UNUSABLE, where=where, why="the line is no added count")
     text = said.strip()
-    if not text.isascii() or not text.isdecimal() or len(text) > len(str(MOST)):
-        why = f"the added count must be a whole number of 0 to {MOST:,}, but is {said[:40]!r}"
+    if not text.isascii() or not text.isdecimal() or len(text) > len(str(MOST_UNITS)):
+        why = f"the added count must be a whole number of 0 to {MOST_UNITS:,}, but is {said[:40]!r}"
         return Problem(word=UNUSABLE, where=where, event_id=about, why=why)
     return Truth(about=about, count=int(text), counted_at=counted_at)
