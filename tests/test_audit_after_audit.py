@@ -6,11 +6,13 @@ A bin has one task at a time, but what was drawn by lot is counted whole; and no
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from tests.ledger_support import Opener
 from tests.tasks_support import a_line, a_user, an_audit, claim, count, decide, state, task_of_line
 
 from binsight.errors import ChangedMeanwhile
 from binsight.storage.ledger import BIN, PHOTO, Audit, Audits, Counts, Leases, Ledger, TaskRows, User, prove
+from binsight.storage.ledger.tables import tasks
 from binsight.storage.ledger.tasks import ASKED, RANDOM
 
 LINES = [a_line(place) for place in range(1, 7)]
@@ -57,6 +59,21 @@ def test_a_bin_that_somebody_counted_or_has_keeps_its_task(ledger: Ledger, ben: 
     assert tally(ledger, newer) == {"count": 1}, "A-0004"
     decide(ledger, differing, "rejected", a_user(ledger, "dan", "approver"))
     assert tally(ledger, an_audit(ledger, LINES[:1])) == {"count": 1}, "it waits for nobody any more"
+
+
+@pytest.mark.parametrize(
+    "ledger_url", ["postgres"], indirect=True
+)  # SQLite has one writer: nobody takes one meanwhile
+def test_a_bin_that_is_taken_while_tasks_are_made_keeps_its_task(ledger_url: str, opened: Opener) -> None:
+    ledger = opened(ledger_url)
+    older = an_audit(ledger, LINES[:2])
+    at_the_bin = sa.create_engine(ledger_url)
+    with at_the_bin.begin() as connection:
+        of = (tasks.c.audit == older.id) & (tasks.c.bin_id == "A-0001")
+        connection.execute(sa.select(tasks).where(of).with_for_update()).one()  # as who takes it does
+        newer = an_audit(ledger, LINES[:3])
+    at_the_bin.dispose()
+    assert (tally(ledger, older), tally(ledger, newer)) == ({"count": 1, "cancelled": 1}, {"count": 2})
 
 
 def test_what_was_drawn_by_lot_keeps_its_task_whatever_the_next_audit_wants(ledger: Ledger) -> None:

@@ -21,7 +21,7 @@ from binsight.storage.ledger.audits import AuditLineRow
 from binsight.storage.ledger.database import Ledger, inserted
 from binsight.storage.ledger.journal import append, digest_of_rows, hold_end
 from binsight.storage.ledger.tables import audit_lines, audits, count_acts, counts, decisions, skips, tasks, users
-from binsight.storage.ledger.waiting import cancel, waiting_bins
+from binsight.storage.ledger.waiting import make_way, waiting_bins
 
 PLANNED, RANDOM, ASKED = "planned", "random", "asked"
 """Why a bin is to be counted: by the plan, drawn at random, or because somebody asked for it."""
@@ -121,11 +121,20 @@ class TaskRows:
             hold_end(connection)  # who archives the audit waits, and then sees the tasks
             check_whole(connection, audit)
             waiting = waiting_bins(connection, audit, gives_way := _gives_way_to(audit, at))
-            rest = (one for one in new if one.origin == RANDOM or (one.site, one.bin_id) not in waiting.kept)
             query = sa.select(sa.func.max(tasks.c.rank)).where(tasks.c.audit == audit)
             ranks = count((connection.execute(query).scalar() or 0) + 1)
-            while together := list(islice(rest, _TOGETHER)):
-                rows = [_new_row(one, audit, next(ranks), at, by) for one in together]
+
+            def is_made(one: NewTask) -> bool:
+                return one.origin == RANDOM or _bin(one) not in waiting.kept
+
+            lines = filter(is_made, new)
+            while together := list(islice(lines, _TOGETHER)):
+                if gone := make_way(connection, waiting, map(_bin, together), gives_way):
+                    body = {"tasks": gone, "state": "cancelled"}
+                    append(connection, kind=SUPERSEDED, subject=audit, body=body, by=by)
+                rows = [_new_row(one, audit, next(ranks), at, by) for one in filter(is_made, together)]
+                if not rows:
+                    continue
                 if not inserted(connection, sa.insert(tasks), rows):
                     raise ChangedMeanwhile(
                         f"audit {audit} has tasks for some of these bins already; see what tasks there are"
@@ -134,10 +143,6 @@ class TaskRows:
                 proof = digest_of_rows(map(fixed, rows))
                 body = {"first": rows[0]["rank"], "last": rows[-1]["rank"], "sha256": proof}
                 append(connection, kind=CREATED, subject=audit, body=body, by=by)
-                old = [task for one in together for task in waiting.idle.pop((one.site, one.bin_id), ())]
-                for gone in cancel(connection, old, gives_way):
-                    body = {"tasks": gone, "state": "cancelled"}
-                    append(connection, kind=SUPERSEDED, subject=audit, body=body, by=by)
         return number
 
     def find(
@@ -251,6 +256,10 @@ def task_of(row: Any) -> Task:
 def fixed(row: Mapping[str, Any]) -> dict[str, Any]:
     """What of a task's row never changes."""
     return {name: row[name] for name in FIXED}
+
+
+def _bin(new: NewTask) -> tuple[str, str]:
+    return new.site, new.bin_id
 
 
 def _new_row(new: NewTask, audit: str, rank: int, at: str, by: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ A bin is to have one task at a time: whoever counted it may have seen its record
 audit. Read whole before tasks are made, a bin for each that waits, since no index finds a bin's tasks.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -14,7 +14,6 @@ from binsight.storage.ledger.tables import tasks
 Bin = tuple[str, str]
 """A bin's site and id."""
 _NOT_OVER = ("count", "recount", "approve")
-_TOGETHER = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,16 +37,18 @@ def waiting_bins(connection: sa.Connection, audit: str, gives_way: "sa.ColumnEle
     return found
 
 
-def cancel(
-    connection: sa.Connection, ids: Iterable[str], gives_way: "sa.ColumnElement[bool]"
-) -> Iterator[list[str]]:
-    """Cancel these tasks, some hundred at a time, as far as nobody took one meanwhile: those that are."""
-    ids = list(ids)
-    for start in range(0, len(ids), _TOGETHER):
-        of = tasks.c.id.in_(ids[start : start + _TOGETHER]) & gives_way
-        # Whoever counts one at this moment has its row, and waits for the journal, which is ours until the end.
-        locked = sa.select(tasks.c.id).where(of).with_for_update(skip_locked=True)
-        if gone := list(connection.execute(locked).scalars()):
-            cancelled = sa.update(tasks).where(tasks.c.id.in_(gone)).values(state="cancelled", lease=None)
-            connection.execute(cancelled)
-            yield gone
+def make_way(
+    connection: sa.Connection, waiting: Waiting, bins: Iterable[Bin], gives_way: "sa.ColumnElement[bool]"
+) -> list[str]:
+    """Cancel what gives way of these bins, a thousand or fewer, as far as nobody took one meanwhile: the cancelled tasks.
+
+    A bin of which a task was taken keeps it from now on.
+    """
+    old = {task: one for one in bins for task in waiting.idle.pop(one, ())}
+    of = tasks.c.id.in_(old) & gives_way
+    # Whoever counts one at this moment has its row, and waits for the journal, which is ours until the end.
+    locked = sa.select(tasks.c.id).where(of).with_for_update(skip_locked=True)
+    gone = list(connection.execute(locked).scalars())
+    connection.execute(sa.update(tasks).where(tasks.c.id.in_(gone)).values(state="cancelled", lease=None))
+    waiting.kept.update(old[task] for task in old.keys() - set(gone))
+    return gone
