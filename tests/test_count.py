@@ -95,6 +95,12 @@ def test_an_argument_that_names_nothing_is_an_error(tmp_path: Path) -> None:
     assert "names no photo" in str(result.exception)
 
 
+def test_photos_before_an_argument_that_names_nothing_are_counted(drawn: Path, tmp_path: Path) -> None:
+    result = run_count(drawn, tmp_path, "--json")
+    assert len(lines(result)) == 5
+    assert isinstance(result.exception, MissingObject)
+
+
 def test_photos_are_read_from_a_bucket(drawn: Path, tmp_path: Path) -> None:
     """By prefix and by name, unsigned, from a real server; the answers are those of the same files on disk."""
     with running_s3_server(tmp_path) as server:

@@ -103,7 +103,9 @@ class Counter:
 
         Only a bounded number of photos is held at a time, however many there are. `read_labels` looks for the
         bin's label in each photo, which costs about as much as counting it. `note` is told of each photo that was counted.
+        Where `photos` itself ends in an error of Binsight's, that is raised after all photos before it.
         """
+        stopped: list[BinsightError] = []
 
         def see(name: str, photo: PhotoBytes) -> Seen | CountFailure:
             try:
@@ -112,9 +114,11 @@ class Counter:
                 return CountFailure(photo=name, error=str(error))
 
         with ThreadPoolExecutor(self._threads, thread_name_prefix="decode") as pool:
-            seen = _in_order(pool, see, photos, ahead=4 * BATCH_SIZE)
+            seen = _in_order(pool, see, _until_stopped(photos, stopped), ahead=4 * BATCH_SIZE)
             while batch := list(islice(seen, BATCH_SIZE)):
                 yield from self._answered(batch, note)
+        for error in stopped:
+            raise error
 
     def probs(self, photos: Iterable[PhotoBytes]) -> npt.NDArray[np.float64]:
         """Probabilities (B, K) for photos that can all be read; raises `BadPhoto` for the first that cannot."""
@@ -204,6 +208,14 @@ def temper_log_probs(log_probs_BK: npt.NDArray[np.float32], temperature: float) 
     weights = np.exp(scaled)
     probs: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
     return probs
+
+
+def _until_stopped(items: Iterable[S], stopped: list[BinsightError]) -> Iterator[S]:
+    """The items, up to the error that ends them, which is kept: items ahead of it are under way when it comes."""
+    try:
+        yield from items
+    except BinsightError as error:
+        stopped.append(error)
 
 
 def _in_order(
