@@ -28,8 +28,9 @@ from binsight.model.recipe import Recipe, dump_recipe, load_recipe
 from binsight.model.run import Run
 from binsight.model.search import load_search
 from binsight.model.trainer import Trainer
-from binsight.model.tune import REASON, open_study, trial_folder, tune
+from binsight.model.tune import open_study, tune
 from binsight.model.tune_report import done_trials, importances
+from binsight.model.tune_trial import REASON, trial_folder
 
 pytestmark = pytest.mark.usefixtures("cache")
 

@@ -21,7 +21,8 @@ from binsight.model.recipe import Recipe
 from binsight.model.run import CHECKPOINT_NAME, Run
 from binsight.model.search import load_search
 from binsight.model.trainer import Trainer
-from binsight.model.tune import DATASET_ATTRIBUTE, REASON, open_study, tune
+from binsight.model.tune import DATASET_ATTRIBUTE, open_study, tune
+from binsight.model.tune_trial import REASON
 
 pytestmark = pytest.mark.usefixtures("cache")
 

@@ -12,37 +12,27 @@ checkpoint where its run folder is at hand.
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-import torch
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from binsight.dataset.manifest import Dataset
-from binsight.errors import BadInput, BadRecipe, BinsightError, GateFailed, MissingObject
+from binsight.errors import BadInput, MissingObject
 from binsight.model.batches import check_columns
-from binsight.model.health import EpochMetrics
-from binsight.model.run import CHECKPOINT_NAME, Run
+from binsight.model.run import CHECKPOINT_NAME
 from binsight.model.sampler import NumberedTPE
 from binsight.model.search import Between, Search, SearchFile, Value, parse_search
 from binsight.model.studies import experiments, open_storage, sqlite_file
-from binsight.model.train import train
+from binsight.model.tune_trial import REASON, SCORES, TakenOver, TrialFailed, is_ours, run_trial, trial_folder
 
 Say = Callable[[str], None]
 Ended = Callable[[optuna.Study, FrozenTrial], None]
 
-SEARCH_ATTRIBUTE, DATASET_ATTRIBUTE, REASON, SCORES = "search", "dataset_sha256", "reason", "scores"
-
-
-class _TrialFailed(Exception):
-    """A trial whose values do not train; the reason stands in the study."""
-
-
-class _TakenOver(Exception):
-    """A trial that another worker took for dead, and goes on with."""
+SEARCH_ATTRIBUTE, DATASET_ATTRIBUTE = "search", "dataset_sha256"
 
 
 @dataclass(slots=True)
@@ -53,7 +43,7 @@ class _Attempt:
     error: BaseException | None = None
 
 
-_ENDS_A_TRIAL = (_TrialFailed, _TakenOver, optuna.TrialPruned, optuna.exceptions.UpdateFinishedTrialError)
+_ENDS_A_TRIAL = (TrialFailed, TakenOver, optuna.TrialPruned, optuna.exceptions.UpdateFinishedTrialError)
 """What ends a trial, and not the worker."""
 
 
@@ -142,7 +132,7 @@ def tune(search: SearchFile, study: optuna.Study, folder: Path, *, say: Say = la
     def objective(trial: optuna.Trial) -> float:
         values = {name: suggest(trial, name, space) for name, space in search.search.fields.items()}
         say(f"trial {trial.number + 1}: " + " · ".join(f"{name}={value}" for name, value in values.items()))
-        return _run(trial, search, values, trial_folder(folder, study.trials[trial.number]))
+        return run_trial(trial, search, values, trial_folder(folder, study.trials[trial.number]))
 
     def ended(study: optuna.Study, trial: FrozenTrial) -> None:
         say(told(study, trial))
@@ -170,9 +160,9 @@ def _try_one(study: optuna.Study, objective: Callable[[optuna.Trial], float], en
 
     try:
         with experiments():
-            study.optimize(noted, n_trials=1, catch=(_TrialFailed,), callbacks=[ended])
+            study.optimize(noted, n_trials=1, catch=(TrialFailed,), callbacks=[ended])
     except ValueError as error:
-        if attempt.trial is None or error is attempt.error or _is_ours(attempt.trial):
+        if attempt.trial is None or error is attempt.error or is_ours(attempt.trial):
             raise
         # Optuna's own, which cannot tell a study of the end of a trial that has ended.
         if attempt.error is None or isinstance(attempt.error, _ENDS_A_TRIAL):
@@ -218,62 +208,9 @@ def suggest(trial: optuna.Trial, name: str, space: list[Value] | Between) -> Val
     return chosen
 
 
-def trial_folder(folder: Path, trial: FrozenTrial) -> Path:
-    """The run folder of a trial; that of the first try where it is one more try of the same values."""
-    with experiments():
-        first = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
-    return folder / "trials" / f"{(trial.number if first is None else first) + 1:04}"
-
-
 def is_done(trial: FrozenTrial) -> bool:
     """Whether the trial ended by itself: well, given up early, or with values that do not train."""
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or REASON in trial.user_attrs
-
-
-def _is_ours(trial: optuna.Trial) -> bool:
-    """Whether no other worker took the trial for dead."""
-    return bool(trial.study.get_trials(deepcopy=False)[trial.number].state == TrialState.RUNNING)
-
-
-def _run(trial: optuna.Trial, search: SearchFile, values: Mapping[str, Value], folder: Path) -> float:
-    reported: set[int] = set()
-
-    def before_keeping() -> None:  # the other one has the run folder too
-        if not _is_ours(trial):
-            raise _TakenOver
-
-    def after_epoch(_: EpochMetrics) -> None:
-        rows = Run.open(folder).metrics()  # also those from before this trial was stopped
-        trial.set_user_attr(SCORES, asdict(_best(rows)))
-        for row in rows:
-            if row.epoch not in reported:
-                trial.report(row.val_rps, row.epoch)
-                reported.add(row.epoch)
-        if len(rows) < recipe.training.epochs and trial.should_prune():
-            raise optuna.TrialPruned
-
-    try:
-        recipe = search.recipe(values)
-        run = train(recipe, folder, before_keeping=before_keeping, after_epoch=after_epoch)
-    except (GateFailed, BadRecipe, torch.OutOfMemoryError) as error:
-        trial.set_user_attr(REASON, str(error).splitlines()[0])
-        raise _TrialFailed from None
-    except (BinsightError, KeyboardInterrupt):
-        _put_back(trial)
-        raise
-    best = _best(run.metrics())
-    trial.set_user_attr(SCORES, asdict(best))
-    return best.val_rps
-
-
-def _best(rows: Sequence[EpochMetrics]) -> EpochMetrics:
-    return min(rows, key=lambda row: row.val_rps)
-
-
-def _put_back(trial: optuna.Trial) -> None:
-    """Have the same values tried again, by the next who asks the study; another worker may have seen to that."""
-    if _is_ours(trial):
-        RetryHeartbeatStaleTrialCallback()(trial.study, trial.study.trials[trial.number])
 
 
 def _wait_for_others(study: optuna.Study, trials: int) -> bool:

@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 from binsight.errors import GateFailed
 from binsight.model.recipe import Recipe, dump_recipe
 from binsight.model.search import Between, SearchFile
-from binsight.model.tune import REASON, SCORES, best_trial, is_done
+from binsight.model.tune import best_trial, is_done
+from binsight.model.tune_trial import REASON, SCORES
 from binsight.report import Page
 from binsight.report.plots import ACCENT, HIGHLIGHT, SOFT, legend_above, lines, new_axes
 from binsight.storage.files import make_folder, written_whole

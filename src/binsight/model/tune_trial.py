@@ -1,0 +1,85 @@
+"""One trial of a search: its run folder, its training, and what the study keeps of how it ended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import optuna
+import torch
+from optuna.storages import RetryHeartbeatStaleTrialCallback
+from optuna.trial import FrozenTrial, TrialState
+
+from binsight.errors import BadRecipe, BinsightError, GateFailed
+from binsight.model.health import EpochMetrics
+from binsight.model.run import Run
+from binsight.model.search import SearchFile, Value
+from binsight.model.studies import experiments
+from binsight.model.train import train
+
+REASON, SCORES = "reason", "scores"
+
+
+class TrialFailed(Exception):
+    """A trial whose values do not train; the reason stands in the study."""
+
+
+class TakenOver(Exception):
+    """A trial that another worker took for dead, and goes on with."""
+
+
+def trial_folder(folder: Path, trial: FrozenTrial) -> Path:
+    """The run folder of a trial; that of the first try where it is one more try of the same values."""
+    with experiments():
+        first = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
+    return folder / "trials" / f"{(trial.number if first is None else first) + 1:04}"
+
+
+def is_ours(trial: optuna.Trial) -> bool:
+    """Whether no other worker took the trial for dead."""
+    return bool(trial.study.get_trials(deepcopy=False)[trial.number].state == TrialState.RUNNING)
+
+
+def run_trial(trial: optuna.Trial, search: SearchFile, values: Mapping[str, Value], folder: Path) -> float:
+    """Train by the values into `folder`; the score of the best epoch.
+
+    Raises `TrialFailed` for values that do not train, `TakenOver` or `TrialPruned` where the trial is given away or up,
+    and what would end every other trial too: these values are tried again then.
+    """
+    reported: set[int] = set()
+
+    def before_keeping() -> None:  # the other one has the run folder too
+        if not is_ours(trial):
+            raise TakenOver
+
+    def after_epoch(_: EpochMetrics) -> None:
+        rows = Run.open(folder).metrics()  # also those from before this trial was stopped
+        trial.set_user_attr(SCORES, asdict(_best(rows)))
+        for row in rows:
+            if row.epoch not in reported:
+                trial.report(row.val_rps, row.epoch)
+                reported.add(row.epoch)
+        if len(rows) < recipe.training.epochs and trial.should_prune():
+            raise optuna.TrialPruned
+
+    try:
+        recipe = search.recipe(values)
+        run = train(recipe, folder, before_keeping=before_keeping, after_epoch=after_epoch)
+    except (GateFailed, BadRecipe, torch.OutOfMemoryError) as error:
+        trial.set_user_attr(REASON, str(error).splitlines()[0])
+        raise TrialFailed from None
+    except (BinsightError, KeyboardInterrupt):
+        _put_back(trial)
+        raise
+    best = _best(run.metrics())
+    trial.set_user_attr(SCORES, asdict(best))
+    return best.val_rps
+
+
+def _best(rows: Sequence[EpochMetrics]) -> EpochMetrics:
+    return min(rows, key=lambda row: row.val_rps)
+
+
+def _put_back(trial: optuna.Trial) -> None:
+    """Have the same values tried again, by the next who asks the study; another worker may have seen to that."""
+    if is_ours(trial):
+        RetryHeartbeatStaleTrialCallback()(trial.study, trial.study.trials[trial.number])
