@@ -238,7 +238,8 @@ def test_a_study_of_another_search_is_refused(file: Path, tmp_path: Path, played
     played(lambda _: [1.0])
     searched(file, tmp_path, "search.trials=1")
     open_study(sqlite(tmp_path), load_search(file, ["search.trials=50", "search.pruner=median"]))
-    with pytest.raises(BadInput, match="holds trials of another recipe or other values"):
+    says = "holds trials of another recipe or other values; give another name= or --study and with it another --out"
+    with pytest.raises(BadInput, match=says):
         open_study(sqlite(tmp_path), load_search(file, ["training.epochs=3"]))
 
 

@@ -21,8 +21,8 @@ from binsight.model.recipe import Recipe
 from binsight.model.run import CHECKPOINT_NAME, Run
 from binsight.model.search import load_search
 from binsight.model.trainer import Trainer
-from binsight.model.tune import DATASET_ATTRIBUTE, open_study, tune
-from binsight.model.tune_trial import REASON
+from binsight.model.tune import open_study, tune
+from binsight.model.tune_trial import DATASET_ATTRIBUTE, REASON
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -209,6 +209,38 @@ def test_values_that_were_interrupted_before_the_training_listens_are_tried_agai
     assert [trial.state for trial in study.trials] == [TrialState.FAIL] + [TrialState.COMPLETE] * 2
     assert study.trials[0].params == study.trials[1].params
     assert not (tmp_path / "trials" / "0001" / CHECKPOINT_NAME).exists()
+
+
+def stopped_after_one_batch(file: Path, folder: Path, *overrides: str) -> None:
+    """A search that was stopped in the first epoch of its first trial, and left a checkpoint."""
+    with pytest.MonkeyPatch.context() as patch:
+        pause = Trainer._pause
+
+        def stop(self: Trainer) -> None:
+            self.stop_wanted = True
+            pause(self)
+
+        patch.setattr(Trainer, "_pause", stop)
+        with pytest.raises(Stopped):
+            searched(file, folder, *overrides)
+    assert (folder / "trials" / "0001" / CHECKPOINT_NAME).exists()
+
+
+@pytest.mark.parametrize("mended", ["recipe", "dataset"])
+def test_a_search_that_was_stopped_in_its_first_epoch_makes_room_in_its_run_folders_too(
+    file: Path, bins: Dataset, tmp_path: Path, mended: str
+) -> None:
+    overrides = [f"data.dataset={bins.folder}", "search.trials=1"]
+    stopped_after_one_batch(file, tmp_path, *overrides)
+    if mended == "dataset":
+        bins = made_anew(bins)
+    else:
+        overrides += ["training.epochs=1"]
+    _, study = searched(file, tmp_path, *overrides)
+    assert study.trials[-1].state == TrialState.COMPLETE
+    run = Run.open(tmp_path / "trials" / "0001")
+    assert len(run.metrics()) == run.recipe.training.epochs == (2 if mended == "dataset" else 1)
+    assert run.environment()["dataset"]["sha256"] == bins.digest
 
 
 def test_values_that_together_make_no_recipe_are_a_row_with_a_reason(

@@ -27,12 +27,21 @@ from binsight.model.run import CHECKPOINT_NAME
 from binsight.model.sampler import NumberedTPE
 from binsight.model.search import Between, Search, SearchFile, Value, parse_search
 from binsight.model.studies import experiments, open_storage, sqlite_file
-from binsight.model.tune_trial import REASON, SCORES, TakenOver, TrialFailed, is_ours, run_trial, trial_folder
+from binsight.model.tune_trial import (
+    DATASET_ATTRIBUTE,
+    REASON,
+    SCORES,
+    TakenOver,
+    TrialFailed,
+    is_ours,
+    run_trial,
+    trial_folder,
+)
 
 Say = Callable[[str], None]
 Ended = Callable[[optuna.Study, FrozenTrial], None]
 
-SEARCH_ATTRIBUTE, DATASET_ATTRIBUTE = "search", "dataset_sha256"
+SEARCH_ATTRIBUTE = "search"
 
 
 @dataclass(slots=True)
@@ -60,7 +69,7 @@ def open_study(url: str, search: SearchFile) -> optuna.Study:
         if _has_learnt(study):
             raise BadInput(
                 f"the study {search.name} in {url} holds trials of another recipe or other values; give another name= or "
-                "--study, or the search as it was"
+                "--study and with it another --out, or the search as it was"
             )
         optuna.delete_study(study_name=search.name, storage=storage)
         study, kept = _study_in(storage, search), None
@@ -189,7 +198,7 @@ def _check_dataset(search: SearchFile, study: optuna.Study, say: Say) -> None:
             raise BadInput(
                 f"the study {study.study_name} holds trials on the dataset {kept[:12]}…, but {dataset.folder} is "
                 f"{dataset.digest[:12]}…, and scores on other photos cannot be compared; name that dataset, or give "
-                "another name= or --study"
+                "another name= or --study and with it another --out"
             )
         say(
             f"the trials so far do not say which dataset they are on; it is taken to be {dataset.folder} as it is now"

@@ -11,12 +11,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from binsight.errors import BadRecipe, BinsightError, GateFailed
 from binsight.model.health import EpochMetrics
-from binsight.model.run import Run
+from binsight.model.recipe import Recipe
+from binsight.model.run import CHECKPOINT_NAME, METRICS_NAME, Run
 from binsight.model.search import SearchFile, Value
 from binsight.model.studies import experiments
 from binsight.model.train import train
 
-REASON, SCORES = "reason", "scores"
+DATASET_ATTRIBUTE, REASON, SCORES = "dataset_sha256", "reason", "scores"
 
 
 class TrialFailed(Exception):
@@ -63,6 +64,7 @@ def run_trial(trial: optuna.Trial, search: SearchFile, values: Mapping[str, Valu
 
     try:
         recipe = search.recipe(values)
+        _make_room(folder, recipe, trial.study.user_attrs.get(DATASET_ATTRIBUTE))
         run = train(recipe, folder, before_keeping=before_keeping, after_epoch=after_epoch)
     except (GateFailed, BadRecipe, torch.OutOfMemoryError) as error:
         trial.set_user_attr(REASON, str(error).splitlines()[0])
@@ -73,6 +75,27 @@ def run_trial(trial: optuna.Trial, search: SearchFile, values: Mapping[str, Valu
     best = _best(run.metrics())
     trial.set_user_attr(SCORES, asdict(best))
     return best.val_rps
+
+
+def _make_room(folder: Path, recipe: Recipe, dataset_sha256: str | None) -> None:
+    """Let go of the part of a first epoch that another recipe, or another dataset, left in a trial's run folder.
+
+    A search makes room for the mended one until an epoch has ended; its runs do too. Training begins such a folder anew.
+    """
+    has_ended_an_epoch = (folder / METRICS_NAME).is_file() or any(folder.glob("*.safetensors"))
+    if not has_ended_an_epoch and not _was_begun(folder, recipe, dataset_sha256):
+        (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+
+
+def _was_begun(folder: Path, recipe: Recipe, dataset_sha256: str | None) -> bool:
+    """Whether the folder holds a run of this recipe on the dataset of that hash, wherever it lay then."""
+    try:
+        run = Run.open(folder)
+        begun_on = run.environment().get("dataset", {}).get("sha256")
+    except BinsightError:
+        return False
+    data = run.recipe.data.model_copy(update={"dataset": recipe.data.dataset})
+    return begun_on == dataset_sha256 and run.recipe.model_copy(update={"data": data}) == recipe
 
 
 def _best(rows: Sequence[EpochMetrics]) -> EpochMetrics:
