@@ -207,6 +207,50 @@ def test_values_that_do_not_train_are_a_row_with_a_reason_and_the_search_goes_on
     assert len(done_trials(study)) == 8
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("Invalid beta parameter: 1.5\nand more"), "ValueError: Invalid beta parameter: 1.5"),
+        (RuntimeError("Kernel size can't be greater"), "RuntimeError: Kernel size can't be greater"),
+        (AssertionError(), "AssertionError"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_a_library_raises_about_some_values_is_the_reason_of_their_trials_alone(
+    file: Path, tmp_path: Path, played: Callable[[Course], None], error: Exception, reason: str
+) -> None:
+    def course(recipe: Recipe) -> Sequence[float]:
+        if recipe.training.batch_size == 8:
+            raise error
+        return [1.0]
+
+    played(course)
+    _, study = searched(file, tmp_path, "search.trials=8")
+    failed = [trial for trial in study.trials if trial.state == TrialState.FAIL]
+    assert 0 < len(failed) < 8
+    assert {trial.user_attrs[REASON] for trial in failed} == {reason}
+    assert len(done_trials(study)) == 8
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), RuntimeError("CUDA error: device-side assert triggered")],
+    ids=["disk", "device"],
+)
+def test_a_disk_or_a_device_that_fails_ends_the_search_and_costs_no_trial(
+    file: Path, tmp_path: Path, played: Callable[[Course], None], error: Exception
+) -> None:
+    def course(_: Recipe) -> Sequence[float]:
+        raise error
+
+    played(course)
+    with pytest.raises(type(error), match=str(error.args[-1])):
+        searched(file, tmp_path)
+    study = open_study(sqlite(tmp_path), load_search(file))
+    assert not done_trials(study)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
+
+
 def test_a_search_in_which_nothing_trains_fails(
     file: Path, tmp_path: Path, played: Callable[[Course], None]
 ) -> None:

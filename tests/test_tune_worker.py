@@ -152,7 +152,7 @@ def test_a_paused_worker_leaves_its_trial_to_the_one_that_took_it_over_and_goes_
     assert study.trials[0].params == study.trials[1].params, "tried again by whoever came first, here by the same"
 
 
-@pytest.mark.parametrize("ending", [Stopped("stopped"), KeyboardInterrupt(), RuntimeError("a fault of ours")])
+@pytest.mark.parametrize("ending", [Stopped("stopped"), KeyboardInterrupt(), OSError("a disk that fails")])
 def test_what_ends_a_worker_ends_it_though_its_trial_was_taken_over(
     file: Path, tmp_path: Path, played: Callable[[Course], None], ending: BaseException
 ) -> None:

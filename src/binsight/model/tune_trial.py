@@ -8,6 +8,7 @@ import optuna
 import torch
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from binsight.errors import BadRecipe, BinsightError, GateFailed
 from binsight.model.health import EpochMetrics
@@ -28,6 +29,13 @@ class TakenOver(Exception):
     """A trial that another worker took for dead, and goes on with."""
 
 
+_OF_THE_STUDY = (TakenOver, optuna.exceptions.OptunaError, SQLAlchemyError)
+"""What the study says of a trial, or cannot say: it gave the trial away or up, or its database does not answer."""
+
+_TOLD = (GateFailed, BadRecipe, torch.OutOfMemoryError)
+"""How values that do not train are told, in a sentence."""
+
+
 def trial_folder(folder: Path, trial: FrozenTrial) -> Path:
     """The run folder of a trial; that of the first try where it is one more try of the same values."""
     with experiments():
@@ -44,7 +52,7 @@ def run_trial(trial: optuna.Trial, search: SearchFile, values: Mapping[str, Valu
     """Train by the values into `folder`; the score of the best epoch.
 
     Raises `TrialFailed` for values that do not train, `TakenOver` or `TrialPruned` where the trial is given away or up,
-    and what would end every other trial too: these values are tried again then.
+    and what would end every further trial too (a photo that is gone, a full disk): these values are tried again then.
     """
     reported: set[int] = set()
 
@@ -66,15 +74,31 @@ def run_trial(trial: optuna.Trial, search: SearchFile, values: Mapping[str, Valu
         recipe = search.recipe(values)
         _make_room(folder, recipe, trial.study.user_attrs.get(DATASET_ATTRIBUTE))
         run = train(recipe, folder, before_keeping=before_keeping, after_epoch=after_epoch)
-    except (GateFailed, BadRecipe, torch.OutOfMemoryError) as error:
-        trial.set_user_attr(REASON, str(error).splitlines()[0])
-        raise TrialFailed from None
-    except (BinsightError, KeyboardInterrupt):
-        _put_back(trial)
+    except _OF_THE_STUDY:
         raise
+    except (Exception, KeyboardInterrupt) as error:
+        if not _is_of_its_values(error):
+            _put_back(trial)
+            raise
+        trial.set_user_attr(REASON, _reason(error))
+        raise TrialFailed from None
     best = _best(run.metrics())
     trial.set_user_attr(SCORES, asdict(best))
     return best.val_rps
+
+
+def _is_of_its_values(error: BaseException) -> bool:
+    """Whether other values may train all the same; else every further trial would end so, on this machine."""
+    if isinstance(error, _TOLD):
+        return True
+    # A disk that failed; or a device that, after one such error, fails at whatever this process asks of it.
+    return not (isinstance(error, BinsightError | OSError | KeyboardInterrupt) or "CUDA error" in str(error))
+
+
+def _reason(error: BaseException) -> str:
+    """One line; with its kind where a library raised it, whose messages say little without."""
+    first = next(iter(str(error).splitlines()), "")
+    return first if isinstance(error, _TOLD) else ": ".join(filter(None, (type(error).__name__, first)))
 
 
 def _make_room(folder: Path, recipe: Recipe, dataset_sha256: str | None) -> None:
