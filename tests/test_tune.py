@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
 import pytest
 from click.testing import CliRunner, Result
+from matplotlib.figure import Figure
 from optuna.trial import TrialState
 from tests.dataset_support import real_dataset
 from tests.forked import Forked
@@ -28,9 +30,10 @@ from binsight.model.recipe import Recipe, dump_recipe, load_recipe
 from binsight.model.run import Run
 from binsight.model.search import load_search
 from binsight.model.trainer import Trainer
-from binsight.model.tune import open_study, tune
-from binsight.model.tune_report import done_trials, importances
-from binsight.model.tune_trial import REASON, trial_folder
+from binsight.model.tune import open_study, suggest, tune
+from binsight.model.tune_report import done_trials, importances, search_page
+from binsight.model.tune_trial import REASON, SCORES, trial_folder
+from binsight.report import Page
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -177,6 +180,40 @@ def test_a_trial_that_lags_behind_is_given_up(file: Path, tmp_path: Path, played
     assert states == [TrialState.COMPLETE] * 5 + [TrialState.PRUNED]
     assert study.best_trial.number == 4
     assert [trial.value for trial in study.trials[:5]] == [1.2] * 4 + [1.1], "a trial's value is its best epoch's"
+
+
+def test_the_report_shows_the_best_trial_as_best_and_no_epoch_of_one_that_ended_badly(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial had a better epoch, and then broke; another was given up after one."""
+    figures: dict[str, Figure] = {}
+    plot = Page.plot
+
+    def kept(self: Page, name: str, figure: Figure, *rest: Any, **named: Any) -> None:
+        figures[name] = figure
+        plot(self, name, figure, *rest, **named)
+
+    monkeypatch.setattr(Page, "plot", kept)
+    search = load_search(file)
+    study = optuna.create_study()
+    states = [TrialState.PRUNED, TrialState.COMPLETE, TrialState.FAIL]
+    for batch_size, state, rps in zip((8, 8, 16), states, (1.1, 1.2, 1.0), strict=True):
+        study.enqueue_trial({"training.lr": rps / 1000, "training.batch_size": batch_size})
+        trial = study.ask()
+        for name, space in search.search.fields.items():
+            suggest(trial, name, space)
+        trial.report(rps, 1)
+        trial.set_user_attr(SCORES, dict.fromkeys(("val_rps", "val_exact", "val_within_one"), rps))
+        if state == TrialState.FAIL:
+            trial.set_user_attr(REASON, "the loss is nan at epoch 2")
+        study.tell(trial, rps if state == TrialState.COMPLETE else None, state)
+    tables = search_page(search, study).tables
+    assert [(row["trial"], row["best_so_far"]) for row in tables["course"]] == [(1, ""), (2, 1.2)]
+    assert [row["trial"] for row in tables["epochs"]] == [1, 2, 3]
+    for name, at in (("field_training_lr", 0.0012), ("field_training_batch_size", 0)):
+        (ring,) = [one for one in figures[name].axes[0].collections if one.get_label() == "best"]
+        assert np.asarray(ring.get_offsets()).tolist() == [[at, 1.2]]
+        assert [row["trial"] for row in tables[name]] == [1, 2]
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
