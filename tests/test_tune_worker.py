@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -21,7 +22,7 @@ from binsight.model.recipe import Recipe
 from binsight.model.run import CHECKPOINT_NAME, Run
 from binsight.model.search import load_search
 from binsight.model.trainer import Trainer
-from binsight.model.tune import open_study, tune
+from binsight.model.tune import kept_search, open_study, tune
 from binsight.model.tune_trial import DATASET_ATTRIBUTE, REASON
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -241,6 +242,38 @@ def test_a_search_that_was_stopped_in_its_first_epoch_makes_room_in_its_run_fold
     run = Run.open(tmp_path / "trials" / "0001")
     assert len(run.metrics()) == run.recipe.training.epochs == (2 if mended == "dataset" else 1)
     assert run.environment()["dataset"]["sha256"] == bins.digest
+
+
+def test_a_search_whose_dataset_moved_goes_on_where_it_was(
+    file: Path, bins: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = ["training.batch_size=8", "training.epochs=1"]
+    place = f"data.dataset={bins.folder}"
+    searched(file, tmp_path / "ended", place, *overrides, "search.trials=1")
+    stopped_after_one_batch(file, tmp_path / "stopped", place, *overrides, "search.trials=1")
+    moved = bins.folder.rename(tmp_path / "moved")
+    place, batches, step = f"data.dataset={moved}", list[int](), Trainer._step
+
+    def counted(self: Trainer, *rest: Any) -> float:
+        batches.append(self.position.batch)
+        return step(self, *rest)
+
+    monkeypatch.setattr(Trainer, "_step", counted)
+    searched(file, tmp_path / "stopped", place, *overrides, "search.trials=1")
+    assert batches == [1, 2, 3], "the batch before it was stopped is kept"
+    _, study = searched(file, tmp_path / "ended", place, *overrides, "search.trials=2")
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
+
+
+def test_a_study_keeps_the_search_as_it_was_last_asked_for(
+    file: Path, tmp_path: Path, played: Callable[[Course], None]
+) -> None:
+    """Who gives the study alone sees one that is finished, and goes on with none for the trials that were left out."""
+    played(lambda _: [1.0])
+    search = load_search(file, ["search.trials=100"])
+    open_study(sqlite(tmp_path), search)
+    searched(file, tmp_path, "search.trials=1")
+    assert kept_search(sqlite(tmp_path)).search.trials == 1
 
 
 def test_values_that_together_make_no_recipe_are_a_row_with_a_reason(

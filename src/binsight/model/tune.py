@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
@@ -73,7 +74,7 @@ def open_study(url: str, search: SearchFile) -> optuna.Study:
             )
         optuna.delete_study(study_name=search.name, storage=storage)
         study, kept = _study_in(storage, search), None
-    if kept is None:
+    if kept != search.dump():  # who gives the study alone gets what was last asked for
         study.set_user_attr(SEARCH_ATTRIBUTE, search.dump())
     return study
 
@@ -97,9 +98,18 @@ def _has_learnt(study: optuna.Study) -> bool:
 
 
 def _same(kept: str, search: SearchFile) -> bool:
-    """Whether trials of both can stand side by side: all but the number of trials and how they are chosen is equal."""
-    one, other = json.loads(kept), json.loads(search.dump())
-    return bool(one["base"] == other["base"] and one["search"]["fields"] == other["search"]["fields"])
+    """Whether trials of both can stand side by side: all but the number of trials and how they are chosen is equal.
+
+    Where the dataset lies tells nothing: it may have moved. Which one it is, is checked by its hash before each trial.
+    """
+    return _tried(kept) == _tried(search.dump())
+
+
+def _tried(dumped: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The recipe without the place of its dataset, and the values of the fields."""
+    found = json.loads(dumped)
+    found["base"].get("data", {}).pop("dataset", None)
+    return found["base"], found["search"]["fields"]
 
 
 def kept_search(url: str) -> SearchFile:
