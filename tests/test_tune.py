@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
 import pytest
 from click.testing import CliRunner, Result
+from matplotlib.figure import Figure
 from optuna.trial import TrialState
 from tests.dataset_support import real_dataset
 from tests.forked import Forked
@@ -28,8 +30,10 @@ from binsight.model.recipe import Recipe, dump_recipe, load_recipe
 from binsight.model.run import Run
 from binsight.model.search import load_search
 from binsight.model.trainer import Trainer
-from binsight.model.tune import REASON, open_study, trial_folder, tune
-from binsight.model.tune_report import done_trials, importances
+from binsight.model.tune import open_study, suggest, tune
+from binsight.model.tune_report import done_trials, importances, search_page
+from binsight.model.tune_trial import REASON, SCORES, trial_folder
+from binsight.report import Page
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -178,6 +182,40 @@ def test_a_trial_that_lags_behind_is_given_up(file: Path, tmp_path: Path, played
     assert [trial.value for trial in study.trials[:5]] == [1.2] * 4 + [1.1], "a trial's value is its best epoch's"
 
 
+def test_the_report_shows_the_best_trial_as_best_and_no_epoch_of_one_that_ended_badly(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial had a better epoch, and then broke; another was given up after one."""
+    figures: dict[str, Figure] = {}
+    plot = Page.plot
+
+    def kept(self: Page, name: str, figure: Figure, *rest: Any, **named: Any) -> None:
+        figures[name] = figure
+        plot(self, name, figure, *rest, **named)
+
+    monkeypatch.setattr(Page, "plot", kept)
+    search = load_search(file)
+    study = optuna.create_study()
+    states = [TrialState.PRUNED, TrialState.COMPLETE, TrialState.FAIL]
+    for batch_size, state, rps in zip((8, 8, 16), states, (1.1, 1.2, 1.0), strict=True):
+        study.enqueue_trial({"training.lr": rps / 1000, "training.batch_size": batch_size})
+        trial = study.ask()
+        for name, space in search.search.fields.items():
+            suggest(trial, name, space)
+        trial.report(rps, 1)
+        trial.set_user_attr(SCORES, dict.fromkeys(("val_rps", "val_exact", "val_within_one"), rps))
+        if state == TrialState.FAIL:
+            trial.set_user_attr(REASON, "the loss is nan at epoch 2")
+        study.tell(trial, rps if state == TrialState.COMPLETE else None, state)
+    tables = search_page(search, study).tables
+    assert [(row["trial"], row["best_so_far"]) for row in tables["course"]] == [(1, ""), (2, 1.2)]
+    assert [row["trial"] for row in tables["epochs"]] == [1, 2, 3]
+    for name, at in (("field_training_lr", 0.0012), ("field_training_batch_size", 0)):
+        (ring,) = [one for one in figures[name].axes[0].collections if one.get_label() == "best"]
+        assert np.asarray(ring.get_offsets()).tolist() == [[at, 1.2]]
+        assert [row["trial"] for row in tables[name]] == [1, 2]
+
+
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_what_decides_is_found() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -204,6 +242,50 @@ def test_values_that_do_not_train_are_a_row_with_a_reason_and_the_search_goes_on
     assert 0 < len(failed) < 8
     assert {trial.user_attrs[REASON] for trial in failed} == {"the loss is nan at epoch 1"}
     assert len(done_trials(study)) == 8
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("Invalid beta parameter: 1.5\nand more"), "ValueError: Invalid beta parameter: 1.5"),
+        (RuntimeError("Kernel size can't be greater"), "RuntimeError: Kernel size can't be greater"),
+        (AssertionError(), "AssertionError"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_a_library_raises_about_some_values_is_the_reason_of_their_trials_alone(
+    file: Path, tmp_path: Path, played: Callable[[Course], None], error: Exception, reason: str
+) -> None:
+    def course(recipe: Recipe) -> Sequence[float]:
+        if recipe.training.batch_size == 8:
+            raise error
+        return [1.0]
+
+    played(course)
+    _, study = searched(file, tmp_path, "search.trials=8")
+    failed = [trial for trial in study.trials if trial.state == TrialState.FAIL]
+    assert 0 < len(failed) < 8
+    assert {trial.user_attrs[REASON] for trial in failed} == {reason}
+    assert len(done_trials(study)) == 8
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), RuntimeError("CUDA error: device-side assert triggered")],
+    ids=["disk", "device"],
+)
+def test_a_disk_or_a_device_that_fails_ends_the_search_and_costs_no_trial(
+    file: Path, tmp_path: Path, played: Callable[[Course], None], error: Exception
+) -> None:
+    def course(_: Recipe) -> Sequence[float]:
+        raise error
+
+    played(course)
+    with pytest.raises(type(error), match=str(error.args[-1])):
+        searched(file, tmp_path)
+    study = open_study(sqlite(tmp_path), load_search(file))
+    assert not done_trials(study)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
 
 
 def test_a_search_in_which_nothing_trains_fails(
@@ -237,7 +319,8 @@ def test_a_study_of_another_search_is_refused(file: Path, tmp_path: Path, played
     played(lambda _: [1.0])
     searched(file, tmp_path, "search.trials=1")
     open_study(sqlite(tmp_path), load_search(file, ["search.trials=50", "search.pruner=median"]))
-    with pytest.raises(BadInput, match="holds trials of another recipe or other values"):
+    says = "holds trials of another recipe or other values; give another name= or --study and with it another --out"
+    with pytest.raises(BadInput, match=says):
         open_study(sqlite(tmp_path), load_search(file, ["training.epochs=3"]))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -21,7 +22,8 @@ from binsight.model.recipe import Recipe
 from binsight.model.run import CHECKPOINT_NAME, Run
 from binsight.model.search import load_search
 from binsight.model.trainer import Trainer
-from binsight.model.tune import DATASET_ATTRIBUTE, REASON, open_study, tune
+from binsight.model.tune import kept_search, open_study, tune
+from binsight.model.tune_trial import DATASET_ATTRIBUTE, REASON
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -151,7 +153,7 @@ def test_a_paused_worker_leaves_its_trial_to_the_one_that_took_it_over_and_goes_
     assert study.trials[0].params == study.trials[1].params, "tried again by whoever came first, here by the same"
 
 
-@pytest.mark.parametrize("ending", [Stopped("stopped"), KeyboardInterrupt(), RuntimeError("a fault of ours")])
+@pytest.mark.parametrize("ending", [Stopped("stopped"), KeyboardInterrupt(), OSError("a disk that fails")])
 def test_what_ends_a_worker_ends_it_though_its_trial_was_taken_over(
     file: Path, tmp_path: Path, played: Callable[[Course], None], ending: BaseException
 ) -> None:
@@ -208,6 +210,70 @@ def test_values_that_were_interrupted_before_the_training_listens_are_tried_agai
     assert [trial.state for trial in study.trials] == [TrialState.FAIL] + [TrialState.COMPLETE] * 2
     assert study.trials[0].params == study.trials[1].params
     assert not (tmp_path / "trials" / "0001" / CHECKPOINT_NAME).exists()
+
+
+def stopped_after_one_batch(file: Path, folder: Path, *overrides: str) -> None:
+    """A search that was stopped in the first epoch of its first trial, and left a checkpoint."""
+    with pytest.MonkeyPatch.context() as patch:
+        pause = Trainer._pause
+
+        def stop(self: Trainer) -> None:
+            self.stop_wanted = True
+            pause(self)
+
+        patch.setattr(Trainer, "_pause", stop)
+        with pytest.raises(Stopped):
+            searched(file, folder, *overrides)
+    assert (folder / "trials" / "0001" / CHECKPOINT_NAME).exists()
+
+
+@pytest.mark.parametrize("mended", ["recipe", "dataset"])
+def test_a_search_that_was_stopped_in_its_first_epoch_makes_room_in_its_run_folders_too(
+    file: Path, bins: Dataset, tmp_path: Path, mended: str
+) -> None:
+    overrides = [f"data.dataset={bins.folder}", "search.trials=1"]
+    stopped_after_one_batch(file, tmp_path, *overrides)
+    if mended == "dataset":
+        bins = made_anew(bins)
+    else:
+        overrides += ["training.epochs=1"]
+    _, study = searched(file, tmp_path, *overrides)
+    assert study.trials[-1].state == TrialState.COMPLETE
+    run = Run.open(tmp_path / "trials" / "0001")
+    assert len(run.metrics()) == run.recipe.training.epochs == (2 if mended == "dataset" else 1)
+    assert run.environment()["dataset"]["sha256"] == bins.digest
+
+
+def test_a_search_whose_dataset_moved_goes_on_where_it_was(
+    file: Path, bins: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = ["training.batch_size=8", "training.epochs=1"]
+    place = f"data.dataset={bins.folder}"
+    searched(file, tmp_path / "ended", place, *overrides, "search.trials=1")
+    stopped_after_one_batch(file, tmp_path / "stopped", place, *overrides, "search.trials=1")
+    moved = bins.folder.rename(tmp_path / "moved")
+    place, batches, step = f"data.dataset={moved}", list[int](), Trainer._step
+
+    def counted(self: Trainer, *rest: Any) -> float:
+        batches.append(self.position.batch)
+        return step(self, *rest)
+
+    monkeypatch.setattr(Trainer, "_step", counted)
+    searched(file, tmp_path / "stopped", place, *overrides, "search.trials=1")
+    assert batches == [1, 2, 3], "the batch before it was stopped is kept"
+    _, study = searched(file, tmp_path / "ended", place, *overrides, "search.trials=2")
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
+
+
+def test_a_study_keeps_the_search_as_it_was_last_asked_for(
+    file: Path, tmp_path: Path, played: Callable[[Course], None]
+) -> None:
+    """Who gives the study alone sees one that is finished, and goes on with none for the trials that were left out."""
+    played(lambda _: [1.0])
+    search = load_search(file, ["search.trials=100"])
+    open_study(sqlite(tmp_path), search)
+    searched(file, tmp_path, "search.trials=1")
+    assert kept_search(sqlite(tmp_path)).search.trials == 1
 
 
 def test_values_that_together_make_no_recipe_are_a_row_with_a_reason(

@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 import pytest
 
-from binsight.model import tune as tune_module
+from binsight.model import tune_trial
 from binsight.model.curves import write_metrics
 from binsight.model.health import EpochMetrics
 from binsight.model.recipe import Recipe
@@ -50,5 +50,5 @@ def play(monkeypatch: pytest.MonkeyPatch, course: Course) -> None:
         def open(cls, folder: Path) -> Run:
             return Run(folder=folder, recipe=None)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tune_module, "train", fake)
-    monkeypatch.setattr(tune_module, "Run", FakeRun)
+    monkeypatch.setattr(tune_trial, "train", fake)
+    monkeypatch.setattr(tune_trial, "Run", FakeRun)

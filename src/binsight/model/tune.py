@@ -12,37 +12,37 @@ checkpoint where its run folder is at hand.
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
-import torch
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from binsight.dataset.manifest import Dataset
-from binsight.errors import BadInput, BadRecipe, BinsightError, GateFailed, MissingObject
+from binsight.errors import BadInput, MissingObject
 from binsight.model.batches import check_columns
-from binsight.model.health import EpochMetrics
-from binsight.model.run import CHECKPOINT_NAME, Run
+from binsight.model.run import CHECKPOINT_NAME
 from binsight.model.sampler import NumberedTPE
 from binsight.model.search import Between, Search, SearchFile, Value, parse_search
 from binsight.model.studies import experiments, open_storage, sqlite_file
-from binsight.model.train import train
+from binsight.model.tune_trial import (
+    DATASET_ATTRIBUTE,
+    REASON,
+    SCORES,
+    TakenOver,
+    TrialFailed,
+    is_ours,
+    run_trial,
+    trial_folder,
+)
 
 Say = Callable[[str], None]
 Ended = Callable[[optuna.Study, FrozenTrial], None]
 
-SEARCH_ATTRIBUTE, DATASET_ATTRIBUTE, REASON, SCORES = "search", "dataset_sha256", "reason", "scores"
-
-
-class _TrialFailed(Exception):
-    """A trial whose values do not train; the reason stands in the study."""
-
-
-class _TakenOver(Exception):
-    """A trial that another worker took for dead, and goes on with."""
+SEARCH_ATTRIBUTE = "search"
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class _Attempt:
     error: BaseException | None = None
 
 
-_ENDS_A_TRIAL = (_TrialFailed, _TakenOver, optuna.TrialPruned, optuna.exceptions.UpdateFinishedTrialError)
+_ENDS_A_TRIAL = (TrialFailed, TakenOver, optuna.TrialPruned, optuna.exceptions.UpdateFinishedTrialError)
 """What ends a trial, and not the worker."""
 
 
@@ -70,11 +70,11 @@ def open_study(url: str, search: SearchFile) -> optuna.Study:
         if _has_learnt(study):
             raise BadInput(
                 f"the study {search.name} in {url} holds trials of another recipe or other values; give another name= or "
-                "--study, or the search as it was"
+                "--study and with it another --out, or the search as it was"
             )
         optuna.delete_study(study_name=search.name, storage=storage)
         study, kept = _study_in(storage, search), None
-    if kept is None:
+    if kept != search.dump():  # who gives the study alone gets what was last asked for
         study.set_user_attr(SEARCH_ATTRIBUTE, search.dump())
     return study
 
@@ -98,9 +98,18 @@ def _has_learnt(study: optuna.Study) -> bool:
 
 
 def _same(kept: str, search: SearchFile) -> bool:
-    """Whether trials of both can stand side by side: all but the number of trials and how they are chosen is equal."""
-    one, other = json.loads(kept), json.loads(search.dump())
-    return bool(one["base"] == other["base"] and one["search"]["fields"] == other["search"]["fields"])
+    """Whether trials of both can stand side by side: all but the number of trials and how they are chosen is equal.
+
+    Where the dataset lies tells nothing: it may have moved. Which one it is, is checked by its hash before each trial.
+    """
+    return _tried(kept) == _tried(search.dump())
+
+
+def _tried(dumped: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The recipe without the place of its dataset, and the values of the fields."""
+    found = json.loads(dumped)
+    found["base"].get("data", {}).pop("dataset", None)
+    return found["base"], found["search"]["fields"]
 
 
 def kept_search(url: str) -> SearchFile:
@@ -142,7 +151,7 @@ def tune(search: SearchFile, study: optuna.Study, folder: Path, *, say: Say = la
     def objective(trial: optuna.Trial) -> float:
         values = {name: suggest(trial, name, space) for name, space in search.search.fields.items()}
         say(f"trial {trial.number + 1}: " + " · ".join(f"{name}={value}" for name, value in values.items()))
-        return _run(trial, search, values, trial_folder(folder, study.trials[trial.number]))
+        return run_trial(trial, search, values, trial_folder(folder, study.trials[trial.number]))
 
     def ended(study: optuna.Study, trial: FrozenTrial) -> None:
         say(told(study, trial))
@@ -170,9 +179,9 @@ def _try_one(study: optuna.Study, objective: Callable[[optuna.Trial], float], en
 
     try:
         with experiments():
-            study.optimize(noted, n_trials=1, catch=(_TrialFailed,), callbacks=[ended])
+            study.optimize(noted, n_trials=1, catch=(TrialFailed,), callbacks=[ended])
     except ValueError as error:
-        if attempt.trial is None or error is attempt.error or _is_ours(attempt.trial):
+        if attempt.trial is None or error is attempt.error or is_ours(attempt.trial):
             raise
         # Optuna's own, which cannot tell a study of the end of a trial that has ended.
         if attempt.error is None or isinstance(attempt.error, _ENDS_A_TRIAL):
@@ -199,7 +208,7 @@ def _check_dataset(search: SearchFile, study: optuna.Study, say: Say) -> None:
             raise BadInput(
                 f"the study {study.study_name} holds trials on the dataset {kept[:12]}…, but {dataset.folder} is "
                 f"{dataset.digest[:12]}…, and scores on other photos cannot be compared; name that dataset, or give "
-                "another name= or --study"
+                "another name= or --study and with it another --out"
             )
         say(
             f"the trials so far do not say which dataset they are on; it is taken to be {dataset.folder} as it is now"
@@ -218,62 +227,9 @@ def suggest(trial: optuna.Trial, name: str, space: list[Value] | Between) -> Val
     return chosen
 
 
-def trial_folder(folder: Path, trial: FrozenTrial) -> Path:
-    """The run folder of a trial; that of the first try where it is one more try of the same values."""
-    with experiments():
-        first = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
-    return folder / "trials" / f"{(trial.number if first is None else first) + 1:04}"
-
-
 def is_done(trial: FrozenTrial) -> bool:
     """Whether the trial ended by itself: well, given up early, or with values that do not train."""
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or REASON in trial.user_attrs
-
-
-def _is_ours(trial: optuna.Trial) -> bool:
-    """Whether no other worker took the trial for dead."""
-    return bool(trial.study.get_trials(deepcopy=False)[trial.number].state == TrialState.RUNNING)
-
-
-def _run(trial: optuna.Trial, search: SearchFile, values: Mapping[str, Value], folder: Path) -> float:
-    reported: set[int] = set()
-
-    def before_keeping() -> None:  # the other one has the run folder too
-        if not _is_ours(trial):
-            raise _TakenOver
-
-    def after_epoch(_: EpochMetrics) -> None:
-        rows = Run.open(folder).metrics()  # also those from before this trial was stopped
-        trial.set_user_attr(SCORES, asdict(_best(rows)))
-        for row in rows:
-            if row.epoch not in reported:
-                trial.report(row.val_rps, row.epoch)
-                reported.add(row.epoch)
-        if len(rows) < recipe.training.epochs and trial.should_prune():
-            raise optuna.TrialPruned
-
-    try:
-        recipe = search.recipe(values)
-        run = train(recipe, folder, before_keeping=before_keeping, after_epoch=after_epoch)
-    except (GateFailed, BadRecipe, torch.OutOfMemoryError) as error:
-        trial.set_user_attr(REASON, str(error).splitlines()[0])
-        raise _TrialFailed from None
-    except (BinsightError, KeyboardInterrupt):
-        _put_back(trial)
-        raise
-    best = _best(run.metrics())
-    trial.set_user_attr(SCORES, asdict(best))
-    return best.val_rps
-
-
-def _best(rows: Sequence[EpochMetrics]) -> EpochMetrics:
-    return min(rows, key=lambda row: row.val_rps)
-
-
-def _put_back(trial: optuna.Trial) -> None:
-    """Have the same values tried again, by the next who asks the study; another worker may have seen to that."""
-    if _is_ours(trial):
-        RetryHeartbeatStaleTrialCallback()(trial.study, trial.study.trials[trial.number])
 
 
 def _wait_for_others(study: optuna.Study, trials: int) -> bool:

@@ -1,16 +1,19 @@
 """What a search found: the best recipe as a file, and a page with every trial, each with a CSV twin."""
 
+import math
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from binsight.errors import GateFailed
 from binsight.model.recipe import Recipe, dump_recipe
 from binsight.model.search import Between, SearchFile
-from binsight.model.tune import REASON, SCORES, best_trial, is_done
+from binsight.model.tune import best_trial, is_done
+from binsight.model.tune_trial import REASON, SCORES
 from binsight.report import Page
 from binsight.report.plots import ACCENT, HIGHLIGHT, SOFT, legend_above, lines, new_axes
 from binsight.storage.files import make_folder, written_whole
@@ -85,7 +88,7 @@ def search_page(search: SearchFile, study: optuna.Study) -> Page:
     _importances(page, study)
     _course(page, trials)
     for name, space in search.search.fields.items():
-        _field(page, name, space, trials)
+        _field(page, name, space, trials, best)
     page.section("All trials")
     page.table("trials", [trial_row(trial) for trial in _ranked(trials)], caption="Best first.")
     return page
@@ -128,12 +131,12 @@ def _importances(page: Page, study: optuna.Study) -> None:
 
 def _course(page: Page, trials: list[FrozenTrial]) -> None:
     page.section("The course of the search")
-    scored = [trial for trial in trials if SCORES in trial.user_attrs]
+    scored = _scored(trials)
     if not scored:
         return
     numbers = [float(trial.number + 1) for trial in scored]
     values = [_rps(trial) for trial in scored]
-    best_so_far = [min(values[: place + 1]) for place in range(len(values))]
+    best_so_far = _best_so_far(scored)
     figure, axes = new_axes()
     axes.scatter(numbers, values, c=ACCENT, s=30, label="each trial")
     axes.step(numbers, best_so_far, color=HIGHLIGHT, where="post", label="best so far")
@@ -144,7 +147,7 @@ def _course(page: Page, trials: list[FrozenTrial]) -> None:
         "course",
         figure,
         [
-            {"trial": int(n), "rps": v, "best_so_far": b}
+            {"trial": int(n), "rps": v, "best_so_far": "" if math.isnan(b) else b}
             for n, v, b in zip(numbers, values, best_so_far, strict=True)
         ],
         caption="The best epoch of each trial, those given up early included.",
@@ -165,15 +168,26 @@ def _course(page: Page, trials: list[FrozenTrial]) -> None:
         ),
         [
             {"trial": trial.number + 1, "epoch": epoch, "rps": value}
-            for trial in scored
+            for trial in trials
             for epoch, value in sorted(trial.intermediate_values.items())
         ],
         caption="The five best trials, epoch by epoch; the CSV has all.",
     )
 
 
-def _field(page: Page, name: str, space: Any, trials: list[FrozenTrial]) -> None:
-    scored = [trial for trial in trials if SCORES in trial.user_attrs and name in trial.params]
+def _scored(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Those with a score to show; that of an epoch after which the trial failed is none."""
+    return [trial for trial in trials if SCORES in trial.user_attrs and trial.state != TrialState.FAIL]
+
+
+def _best_so_far(scored: list[FrozenTrial]) -> list[float]:
+    """The best score up to each trial, chosen as the best is: among those that trained to their end. NaN before one did."""
+    ended = [_rps(trial) if trial.state == TrialState.COMPLETE else math.nan for trial in scored]
+    return [float(best) for best in np.fmin.accumulate(ended)]
+
+
+def _field(page: Page, name: str, space: Any, trials: list[FrozenTrial], best: FrozenTrial | None) -> None:
+    scored = [trial for trial in _scored(trials) if name in trial.params]
     if not scored:
         return
     figure, axes = new_axes()
@@ -182,9 +196,11 @@ def _field(page: Page, name: str, space: Any, trials: list[FrozenTrial]) -> None
         chosen = [trial for trial in scored if trial.state == state]
         at = [choices.index(trial.params[name]) if choices else trial.params[name] for trial in chosen]
         axes.scatter(at, [_rps(trial) for trial in chosen], c=colour, marker=marker, label=STATES[state], s=30)
-    best = min(scored, key=_rps)
-    place = choices.index(best.params[name]) if choices else best.params[name]
-    axes.scatter([place], [_rps(best)], facecolors="none", edgecolors=HIGHLIGHT, s=140, linewidths=2, label="best")
+    if best is not None:
+        place = choices.index(best.params[name]) if choices else best.params[name]
+        axes.scatter(
+            [place], [_rps(best)], facecolors="none", edgecolors=HIGHLIGHT, s=140, linewidths=2, label="best"
+        )
     if choices:
         axes.set_xticks(range(len(choices)), [_text(choice) for choice in choices])
     elif space.log:
