@@ -85,8 +85,7 @@ def prepare(
     from binsight.dataset.prepare import prepare as prepare_dataset
     from binsight.dataset.push import push_dataset
     from binsight.dataset.split import parse_shares
-    from binsight.imaging.decode import Limits
-    from binsight.settings import settings
+    from binsight.imaging.decode import limits_set
 
     options = PrepareOptions(
         shares=parse_shares(shares),
@@ -97,7 +96,7 @@ def prepare(
         on_gone="reject" if on_gone == "reject" else "fail",
         popular_item=popular_item,
         licence=licence,
-        limits=Limits(max_bytes=settings().max_photo_bytes, max_pixels=settings().max_photo_pixels),
+        limits=limits_set(),
         check=_on_ray(ray_address, jobs) if on == "ray" else by_processes(jobs or os.cpu_count() or 1),
     )
     prepared = prepare_dataset(folder, dataset, labels=labels, options=options)

@@ -23,7 +23,7 @@ from binsight.counting.bundle import Bundle
 from binsight.counting.cores import available_cores
 from binsight.counting.providers import CPU, candidates, open_session
 from binsight.errors import BinsightError, GateFailed
-from binsight.imaging import Limits, decode_photo, images_BCHW
+from binsight.imaging import decode_photo, images_BCHW, limits_set
 from binsight.imaging.bin_label import read_bin_label
 from binsight.imaging.prepare import OVERSAMPLING, Pixels, fit_square, pixels_HWC
 from binsight.imaging.quality import Quality, measure_quality
@@ -63,7 +63,7 @@ class Counter:
         self, bundle: Bundle, session: onnxruntime.InferenceSession, *, threads: int, provider: Provider = CPU
     ) -> None:
         self.bundle, self.provider = bundle, provider
-        self.limits = Limits(max_bytes=settings().max_photo_bytes, max_pixels=settings().max_photo_pixels)
+        self.limits = limits_set()
         self._session = session
         self._threads = threads
 

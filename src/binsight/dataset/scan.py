@@ -14,10 +14,9 @@ from pathlib import Path
 from binsight.dataset.intake import SourcePhoto
 from binsight.dataset.likeness import Fingerprint, fingerprint
 from binsight.errors import BadPhoto, BinsightError
-from binsight.imaging import Limits, decode_photo
+from binsight.imaging import Limits, decode_photo, limits_set
 from binsight.imaging.bin_label import read_bin_label
 from binsight.imaging.quality import Quality, measure_quality
-from binsight.settings import settings
 
 CHUNK = 16
 """Photos handed to a process at a time: enough that the hand-over costs nothing, few enough that a bar moves."""
@@ -77,7 +76,7 @@ def scan_photos(
 
     Raises `BinsightError` where the system ends a process, as it does when memory runs out.
     """
-    limits = Limits(max_bytes=settings().max_photo_bytes, max_pixels=settings().max_photo_pixels)
+    limits = limits_set()
     scan = partial(scan_photo, read_labels=read_labels, limits=limits)
     paths = [photo.path for photo in photos]
     jobs = min(jobs, -(-len(paths) // CHUNK))  # starting a process takes longer than opening a few photos

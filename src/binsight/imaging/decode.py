@@ -9,6 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from binsight.errors import BadPhoto
+from binsight.settings import settings
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 """The allow-list: Pillow opens some forty formats, most of them attack surface and none a camera's."""
@@ -39,6 +40,11 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def limits_set() -> Limits:
+    """What the settings allow: one law for whatever prepares, learns from, counts or shows photos."""
+    return Limits(max_bytes=settings().max_photo_bytes, max_pixels=settings().max_photo_pixels)
 
 
 def decode_photo(

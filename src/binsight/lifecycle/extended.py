@@ -24,7 +24,7 @@ from binsight.dataset.prepare import Prepared, PrepareOptions, prepare
 from binsight.dataset.split import Shares
 from binsight.decision.sampled import MOST, training_weights
 from binsight.errors import StorageFailure
-from binsight.imaging.decode import Limits
+from binsight.imaging.decode import limits_set
 from binsight.lifecycle.counted import (
     CAPTURED,
     LEFT_OUT_COLUMNS,
@@ -35,7 +35,6 @@ from binsight.lifecycle.counted import (
     without_metadata,
     write_table,
 )
-from binsight.settings import settings
 from binsight.storage.files import make_folder
 
 WEIGHT = "weight"
@@ -76,7 +75,7 @@ def extend(
     # Where no new photo joins, the column is empty, and there all the same: the recipe names it.
     names = dict.fromkeys([*(name for row in joining.labels.values() for name in row), WEIGHT])
     write_table(labels, tuple(names), joining.labels.values())
-    limits = Limits(max_bytes=settings().max_photo_bytes, max_pixels=settings().max_photo_pixels)
+    limits = limits_set()
     check = by_processes((os.cpu_count() or 1) if len(joining.files) >= _WORTH_PROCESSES else 1)
     options = PrepareOptions(shares=_TRAIN_ALONE, on_leak="reject", limits=limits, check=check)
     prepared = prepare(source, out, labels=labels, options=options)

@@ -18,7 +18,7 @@ from binsight.counting.cores import available_cores
 from binsight.dataset.likeness import Fingerprint, fingerprint
 from binsight.dataset.manifest import Dataset, LabelledPhoto
 from binsight.errors import BadDataset, BadPhoto
-from binsight.imaging import Limits, decode_photo
+from binsight.imaging import Limits, decode_photo, limits_set
 from binsight.imaging.quality import MEASURED_SIDE, measure_quality
 from binsight.progress import progress_bar
 from binsight.settings import settings
@@ -36,7 +36,7 @@ class Seen:
 
 def see_all(dataset: Dataset, photos: Sequence[LabelledPhoto], *, doing: str) -> list[Seen]:
     """Look at photos, with progress that says what one is `doing`. Raises `BadDataset` for one that cannot be read."""
-    limits = Limits(max_bytes=settings().max_photo_bytes, max_pixels=settings().max_photo_pixels)
+    limits = limits_set()
     with progress_bar("photos") as bar, ThreadPoolExecutor(available_cores()) as pool:
         seen = pool.map(partial(_see, dataset, limits), photos)
         return list(bar.track(seen, total=len(photos), description=doing))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from binsight import __version__
 from binsight.dataset.manifest import Dataset, LabelledPhoto
 from binsight.errors import StorageFailure
-from binsight.imaging import Preprocessing, pixels_HWC
+from binsight.imaging import Preprocessing, limits_set, pixels_HWC
 from binsight.model.drawn_photos import drawn_pixels
 from binsight.progress import progress_bar
 from binsight.settings import settings
@@ -43,10 +43,12 @@ def cached_pixels(
 def _fill(
     path: Path, dataset: Dataset, photos: Sequence[LabelledPhoto], preprocessing: Preprocessing, num_drawn: int
 ) -> None:
+    limits = limits_set()
+
     def decode(part: Sequence[int]) -> int:
         chosen = [photos[index] for index in part]
         for index, photo, data in zip(part, chosen, dataset.files.read(chosen), strict=True):
-            pixels[index] = pixels_HWC(data, preprocessing, name=photo.file)
+            pixels[index] = pixels_HWC(data, preprocessing, name=photo.file, limits=limits)
         return len(part)
 
     size, num_pixels = preprocessing.size, len(photos) + num_drawn

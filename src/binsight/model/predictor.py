@@ -16,7 +16,7 @@ from binsight.dataset.manifest import Dataset, LabelledPhoto
 from binsight.decision.certificate import Certificate, read_certificate
 from binsight.decision.scores import Floats, checked_probs
 from binsight.errors import BadDataset, BadInput, BadPhoto, MissingExtra, MissingObject
-from binsight.imaging import Preprocessing, pixels_HWC
+from binsight.imaging import Preprocessing, limits_set, pixels_HWC
 from binsight.imaging.prepare import Pixels
 from binsight.progress import progress_bar
 
@@ -74,9 +74,12 @@ class RunPredictor:
 
 def _pixels(dataset: Dataset, photos: Sequence[LabelledPhoto], preprocessing: Preprocessing) -> Pixels:
     """The photos as the network takes them, (B, size, size, 3); each error names its photo."""
-    datas = dataset.files.read(photos)
+    datas, limits = dataset.files.read(photos), limits_set()
     return np.stack(
-        [pixels_HWC(data, preprocessing, name=photo.photo) for photo, data in zip(photos, datas, strict=True)]
+        [
+            pixels_HWC(data, preprocessing, name=photo.photo, limits=limits)
+            for photo, data in zip(photos, datas, strict=True)
+        ]
     )
 
 

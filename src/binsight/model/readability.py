@@ -25,7 +25,7 @@ from binsight.decision.resample import (
     score_intervals,
 )
 from binsight.decision.scores import Floats, Ints, PhotoScores, photo_scores
-from binsight.imaging import decode_photo
+from binsight.imaging import decode_photo, limits_set
 from binsight.imaging.quality import LOW_RESOLUTION_BELOW, measure_quality
 from binsight.model.predictor import Predictions
 from binsight.progress import progress_bar
@@ -134,7 +134,9 @@ def pixel_flagged(dataset: Dataset, photos: Sequence[LabelledPhoto]) -> Mask:
                 # Small enough to be quick, and no smaller than what the flags look at.
                 bool(
                     measure_quality(
-                        decode_photo(dataset.read_bytes(photo), enough_side=2 * LOW_RESOLUTION_BELOW)
+                        decode_photo(
+                            dataset.read_bytes(photo), limits=limits_set(), enough_side=2 * LOW_RESOLUTION_BELOW
+                        )
                     ).flags
                 )
                 for photo in bar.track(photos, description="measuring quality")
