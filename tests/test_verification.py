@@ -135,6 +135,17 @@ def test_photos_chosen_by_their_count_are_warned_of(dataset: Dataset, certificat
     assert "no wrong record on which the bundle's certificate could be tried" in list(summary(small))[-1]
 
 
+def test_photos_chosen_by_their_count_confirm_no_bound(dataset: Dataset, certificate: Certificate) -> None:
+    """Of six items, answered five: no record of five is seen to be wrong where the photos end at five."""
+    overlooking = Rule(lambda photo: around(5 if photo.count == 6 else photo.count, spread=0.3))
+    few = select(dataset, "test", {"count": list("12345")})
+    found = evaluate("x", overlooking, dataset, few, certificate=certificate).verification
+    said = list(summary(found))[-1]
+    assert "is exceeded beyond chance. " in said
+    assert "chosen by their count" in said
+    assert "chosen by their count" not in measured(dataset, "test", certificate).verification.doubt
+
+
 def listed(dataset: Dataset, split: Split) -> Dataset:
     """With a column of who collected a photo: a list of bins with one to five items, or people who went by."""
     photos = (replace(one, split=split, extras={"listed": str(int(1 <= one.count <= 5))}) for one in dataset.photos)

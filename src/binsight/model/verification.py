@@ -1,7 +1,7 @@
 """Which records a model could verify on the measured photos: thresholds certified there, and a bundle's own."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,8 @@ CHOSEN_ON: dict[Split, str] = {
 }
 
 CHOSEN_BY_COUNT = (
-    "These photos were chosen by their count, so wrong records of other counts are missing, and no figure of verified "
-    "records tells how it would be on all."
+    "These photos were chosen by their count, so wrong records of other counts are missing: no figure of verified "
+    "records tells how it would be on all, and no bound is seen to hold."
 )
 
 _EXPECTED = 5
@@ -45,7 +45,7 @@ class Verification:
 
     `bundle` is None for a run and for a bundle without a certificate. `checks` is None where there is no `bundle`, or
     where these photos cannot confirm its certificate: it is from these very ones, or the model has seen some of them.
-    `doubt` says that, or that it is not known; empty where neither is so.
+    `doubt` says that, or that it is not known, or that the photos were chosen by their count; empty where none is so.
     """
 
     here: Certificate
@@ -76,7 +76,8 @@ def verification(
     """Certify on the measured photos and, where it is from others that the model has not seen, put the bundle's
     certificate to the test.
 
-    `by_count` says that the photos were chosen by their count, which the certificate then warns of.
+    `by_count` says that the photos were chosen by their count: wrong records of other counts are missing, so that
+    no bound is seen to hold.
 
     Raises `BadInput` where the certificate is for another number of counts than the model gives.
     """
@@ -102,6 +103,13 @@ def verification(
             doubt = "The model has seen photos among these, which cannot confirm the bundle's certificate."
         else:
             checks = confirm(bundle, predictions.probs_BK, predictions.counts_B, predictions.groups)
-            if familiar.not_known:
-                doubt = "That confirms nothing as long as it is not known whether the model has learned from these photos."
+            doubt = " ".join(_doubts(familiar, by_count))
     return Verification(here=here, bundle=bundle, checks=checks, doubt=doubt)
+
+
+def _doubts(familiar: Familiar, by_count: bool) -> Iterator[str]:
+    """Why bounds that are not exceeded are not seen to hold."""
+    if familiar.not_known:
+        yield "That confirms nothing as long as it is not known whether the model has learned from these photos."
+    if by_count:
+        yield CHOSEN_BY_COUNT

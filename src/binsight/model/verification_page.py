@@ -41,7 +41,8 @@ def verification_section(page: Page, found: Verification) -> None:
             [_check_row(check) for check in found.checks],
             caption="The thresholds of the bundle's certificate, which was made from other photos, on these. Intervals "
             "hold 95%. Confirmed: these photos by themselves show the bound to hold; broken: they show that it does "
-            "not; not contradicted: they are too few for either; not tried: they hold no wrong record of the band.",
+            "not; not contradicted: they are too few for either; not tried: they hold no wrong record of the band."
+            + (f" {found.doubt}" if found.doubt else ""),
         )
     page.text(METHOD)
 
