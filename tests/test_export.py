@@ -10,8 +10,9 @@ import onnx
 import pytest
 from tests.dataset_support import real_dataset
 
-from binsight.counting import Bundle, Counter, default_bundle
+from binsight.counting import Bundle, Counter, default_bundle, providers
 from binsight.counting.bundle import CERTIFICATE_NAME, SPEC_NAME
+from binsight.counting.providers import open_session
 from binsight.dataset.manifest import Dataset
 from binsight.decision.calibrate import temper
 from binsight.decision.readable import fit_readable_from, unreadable_figures
@@ -206,6 +207,29 @@ def test_training_and_counting_see_the_same_pixels_photo_by_photo(
     for photo, pixels in zip(photos, trained_on, strict=True):
         counted = pixels_HWC(dataset.read_bytes(photo), bundle.spec.preprocessing)
         assert np.array_equal(counted, pixels), photo.photo
+
+
+def test_a_bundle_is_made_by_the_cpu_whatever_provider_is_set(
+    run: Run, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another provider is checked by golden photos whenever a bundle is opened, and one that is being made has none."""
+    have, asked, network = ["CUDAExecutionProvider", "CPUExecutionProvider"], set(), bundle.model_path.read_bytes()
+
+    def open_one(model: Path, *, threads: int, provider: str) -> object:
+        asked.add(provider)
+        return open_session(model, threads=threads)
+
+    monkeypatch.setattr(providers.onnxruntime, "get_available_providers", lambda: have)
+    monkeypatch.setattr("binsight.counting.counter.open_session", open_one)
+    monkeypatch.setattr(export_module, "export_onnx", lambda _, path, *, size: path.write_bytes(network))
+    monkeypatch.setenv("BINSIGHT_PROVIDER", "cuda")
+    settings.cache_clear()
+    try:
+        assert export(run, tmp_path / "tiny").version == bundle.version
+    finally:
+        monkeypatch.delenv("BINSIGHT_PROVIDER")
+        settings.cache_clear()
+    assert asked == {"cpu"}
 
 
 def _swap_channels(images: np.ndarray) -> np.ndarray:

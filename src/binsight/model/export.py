@@ -37,6 +37,7 @@ from binsight.counting.bundle import (
     write_spec,
 )
 from binsight.counting.counter import Counter
+from binsight.counting.providers import CPU
 from binsight.dataset.manifest import Dataset, LabelledPhoto
 from binsight.decision.calibrate import fit_temperature, temper
 from binsight.decision.certificate import Certificate
@@ -124,7 +125,7 @@ def _write_bundle(run: Run, dataset: Dataset, folder: Path, name: str, weights: 
         files={},
     )
     spec, probs_BK = _calibrated(folder, spec, dataset, photos)
-    check_parity(run, Counter.load(folder), dataset, _parity_photos(dataset))
+    check_parity(run, _counter(folder), dataset, _parity_photos(dataset))
     stored = {}
     if weights != "fp32":
         whole_BK = probs_BK
@@ -145,7 +146,7 @@ def _write_bundle(run: Run, dataset: Dataset, folder: Path, name: str, weights: 
     _write_golden(folder)
     (folder / "card.md").write_text(render_card(spec, run, dataset, certificate), encoding="utf-8")
     if len(photos) >= LEAST_PHOTOS:  # fewer say too little of what is usual
-        write_reference(folder, Counter.load(folder), dataset, photos, split="val")
+        write_reference(folder, _counter(folder), dataset, photos, split="val")
     seal(folder, spec)
 
 
@@ -159,11 +160,17 @@ def _calibrated(
     files = {MODEL_NAME: file_digest(folder / MODEL_NAME)}
     spec = spec.model_copy(update={"temperature": 1.0, "files": files})
     write_spec(folder, spec)
-    probs_BK = Counter.load(folder).probs(partial(dataset.read_bytes, photo) for photo in photos)
+    probs_BK = _counter(folder).probs(partial(dataset.read_bytes, photo) for photo in photos)
     temperature = fit_temperature(probs_BK, [photo.count for photo in photos])
     spec = spec.model_copy(update={"temperature": temperature})
     write_spec(folder, spec)
     return spec, temper(probs_BK, temperature)
+
+
+def _counter(folder: Path) -> Counter:
+    """The bundle that is being made, run by the CPU whatever the setting: other providers are told whether they compute
+    right by golden photos, whose answers are made here."""
+    return Counter.load(folder, provider=CPU)
 
 
 def certify_val(probs_BK: Floats, counts_B: Ints, photos: Sequence[LabelledPhoto], dataset: Dataset) -> Certificate:
@@ -184,7 +191,7 @@ def _write_golden(folder: Path) -> None:
     names = [f"drawn-{count:02d}.jpg" for count in GOLDEN_COUNTS]
     for count, name in zip(GOLDEN_COUNTS, names, strict=True):
         (folder / "golden" / name).write_bytes(drawn_photo(count, seed=count))
-    probs_BK = Counter.load(folder).probs([(folder / "golden" / name).read_bytes() for name in names])
+    probs_BK = _counter(folder).probs([(folder / "golden" / name).read_bytes() for name in names])
     answers = [{"photo": name, "probs": row.round(7).tolist()} for name, row in zip(names, probs_BK, strict=True)]
     (folder / GOLDEN_NAME).write_text(json.dumps(answers) + "\n")
 
