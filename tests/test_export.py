@@ -292,6 +292,16 @@ def test_a_bundle_never_overwrites_anything(run: Run, copy: Path) -> None:
         export(run, copy)
 
 
+@pytest.mark.parametrize(("folder", "name"), [("my bundle", None), ("bundle", "Bin counter")])
+def test_a_name_that_no_bundle_may_have_is_refused_before_anything_is_made(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, name: str | None
+) -> None:
+    monkeypatch.setattr(export_module, "export_onnx", lambda *_, **__: pytest.fail("it was exported"))
+    with pytest.raises(BadInput, match=f"dots and hyphens, but is '{name or folder}'; .*--name"):
+        export(run, tmp_path / folder, name=name)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_dataset_than_the_runs_is_refused(run: Run, abid: Path, tmp_path: Path) -> None:
     other = real_dataset(abid, tmp_path / "other", {"train": 4, "val": 4})
     with pytest.raises(BadDataset, match="must be the dataset of the run"):

@@ -9,6 +9,7 @@ All that a bundle says of its answers comes from its network as it is stored.
 
 import json
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -81,13 +82,15 @@ def export(
 
     `dataset` is where the run's own dataset lies now, if not where the recipe says; `weights` is how the larger
     weights are stored; `size` is the side in pixels that photos are asked about at, if not that of the training. Raises
-    `BadInput` where `folder` is there already, `MissingObject` where the run has no environment or no best weights,
-    `BadDataset` where the dataset is not the run's, and `GateFailed` where
-    PyTorch and ONNX Runtime differ by more than `PARITY_TOLERANCE` on real photos, or where weights stored as fp16 or
-    int8 lose more than `check_storage_loss` admits; nothing is published then.
+    `BadInput` where `folder` is there already or `name`, by default the folder's, is none for a bundle, `MissingObject`
+    where the run has no environment or no best weights, `BadDataset` where the dataset is not the run's, and `GateFailed`
+    where PyTorch and ONNX Runtime differ by more than `PARITY_TOLERANCE` on real photos, or where weights stored as fp16
+    or int8 lose more than `check_storage_loss` admits; nothing is published then.
     """
     if folder.exists():
         raise BadInput(f"{folder} is there already, and bundles never change; choose another folder")
+    name = name or folder.name
+    _check_name(name)
     dataset = dataset or Dataset.open(run.recipe.data.dataset)
     trained_on = run.environment()["dataset"]["sha256"]
     if dataset.digest != trained_on:
@@ -101,13 +104,22 @@ def export(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as parent:
             part = Path(parent) / "bundle"
-            _write_bundle(run, dataset, part, name or folder.name, weights)
+            _write_bundle(run, dataset, part, name, weights)
             part.replace(folder)
     except BinsightError:
         raise  # some are an OSError too, and name something else that failed
     except OSError as error:
         raise StorageFailure(f"{folder} could not be written ({error.strerror or error}); free space") from None
     return Bundle.open(folder)
+
+
+def _check_name(name: str) -> None:
+    """Raises `BadInput` for a name that `BundleSpec` would refuse, which comes only after the network was converted."""
+    if not re.fullmatch(BundleSpec.model_json_schema()["properties"]["name"]["pattern"], name):
+        raise BadInput(
+            f"a bundle's name must be of letters, digits, underscores, dots and hyphens, but is {name!r}; give another "
+            "with --name"
+        )
 
 
 def _write_bundle(run: Run, dataset: Dataset, folder: Path, name: str, weights: Weights) -> None:
