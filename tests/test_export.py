@@ -10,8 +10,9 @@ import onnx
 import pytest
 from tests.dataset_support import real_dataset
 
-from binsight.counting import Bundle, Counter, default_bundle
+from binsight.counting import Bundle, Counter, default_bundle, providers
 from binsight.counting.bundle import CERTIFICATE_NAME, SPEC_NAME
+from binsight.counting.providers import open_session
 from binsight.dataset.manifest import Dataset
 from binsight.decision.calibrate import temper
 from binsight.decision.readable import fit_readable_from, unreadable_figures
@@ -208,6 +209,29 @@ def test_training_and_counting_see_the_same_pixels_photo_by_photo(
         assert np.array_equal(counted, pixels), photo.photo
 
 
+def test_a_bundle_is_made_by_the_cpu_whatever_provider_is_set(
+    run: Run, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another provider is checked by golden photos whenever a bundle is opened, and one that is being made has none."""
+    have, asked, network = ["CUDAExecutionProvider", "CPUExecutionProvider"], set(), bundle.model_path.read_bytes()
+
+    def open_one(model: Path, *, threads: int, provider: str) -> object:
+        asked.add(provider)
+        return open_session(model, threads=threads)
+
+    monkeypatch.setattr(providers.onnxruntime, "get_available_providers", lambda: have)
+    monkeypatch.setattr("binsight.counting.counter.open_session", open_one)
+    monkeypatch.setattr(export_module, "export_onnx", lambda _, path, *, size: path.write_bytes(network))
+    monkeypatch.setenv("BINSIGHT_PROVIDER", "cuda")
+    settings.cache_clear()
+    try:
+        assert export(run, tmp_path / "tiny").version == bundle.version
+    finally:
+        monkeypatch.delenv("BINSIGHT_PROVIDER")
+        settings.cache_clear()
+    assert asked == {"cpu"}
+
+
 def _swap_channels(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images[:, ::-1])
 
@@ -266,6 +290,16 @@ def test_the_same_content_has_the_same_version_anywhere(bundle: Bundle, copy: Pa
 def test_a_bundle_never_overwrites_anything(run: Run, copy: Path) -> None:
     with pytest.raises(BadInput, match="bundles never change"):
         export(run, copy)
+
+
+@pytest.mark.parametrize(("folder", "name"), [("my bundle", None), ("bundle", "Bin counter")])
+def test_a_name_that_no_bundle_may_have_is_refused_before_anything_is_made(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, name: str | None
+) -> None:
+    monkeypatch.setattr(export_module, "export_onnx", lambda *_, **__: pytest.fail("it was exported"))
+    with pytest.raises(BadInput, match=f"dots and hyphens, but is '{name or folder}'; .*--name"):
+        export(run, tmp_path / folder, name=name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_dataset_than_the_runs_is_refused(run: Run, abid: Path, tmp_path: Path) -> None:

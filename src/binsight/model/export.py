@@ -9,6 +9,7 @@ All that a bundle says of its answers comes from its network as it is stored.
 
 import json
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ from binsight.counting.bundle import (
     write_spec,
 )
 from binsight.counting.counter import Counter
+from binsight.counting.providers import CPU
 from binsight.dataset.manifest import Dataset, LabelledPhoto
 from binsight.decision.calibrate import fit_temperature, temper
 from binsight.decision.certificate import Certificate
@@ -80,13 +82,15 @@ def export(
 
     `dataset` is where the run's own dataset lies now, if not where the recipe says; `weights` is how the larger
     weights are stored; `size` is the side in pixels that photos are asked about at, if not that of the training. Raises
-    `BadInput` where `folder` is there already, `MissingObject` where the run has no environment or no best weights,
-    `BadDataset` where the dataset is not the run's, and `GateFailed` where
-    PyTorch and ONNX Runtime differ by more than `PARITY_TOLERANCE` on real photos, or where weights stored as fp16 or
-    int8 lose more than `check_storage_loss` admits; nothing is published then.
+    `BadInput` where `folder` is there already or `name`, by default the folder's, is none for a bundle, `MissingObject`
+    where the run has no environment or no best weights, `BadDataset` where the dataset is not the run's, and `GateFailed`
+    where PyTorch and ONNX Runtime differ by more than `PARITY_TOLERANCE` on real photos, or where weights stored as fp16
+    or int8 lose more than `check_storage_loss` admits; nothing is published then.
     """
     if folder.exists():
         raise BadInput(f"{folder} is there already, and bundles never change; choose another folder")
+    name = name or folder.name
+    _check_name(name)
     dataset = dataset or Dataset.open(run.recipe.data.dataset)
     trained_on = run.environment()["dataset"]["sha256"]
     if dataset.digest != trained_on:
@@ -100,13 +104,22 @@ def export(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as parent:
             part = Path(parent) / "bundle"
-            _write_bundle(run, dataset, part, name or folder.name, weights)
+            _write_bundle(run, dataset, part, name, weights)
             part.replace(folder)
     except BinsightError:
         raise  # some are an OSError too, and name something else that failed
     except OSError as error:
         raise StorageFailure(f"{folder} could not be written ({error.strerror or error}); free space") from None
     return Bundle.open(folder)
+
+
+def _check_name(name: str) -> None:
+    """Raises `BadInput` for a name that `BundleSpec` would refuse, which comes only after the network was converted."""
+    if not re.fullmatch(BundleSpec.model_json_schema()["properties"]["name"]["pattern"], name):
+        raise BadInput(
+            f"a bundle's name must be of letters, digits, underscores, dots and hyphens, but is {name!r}; give another "
+            "with --name"
+        )
 
 
 def _write_bundle(run: Run, dataset: Dataset, folder: Path, name: str, weights: Weights) -> None:
@@ -124,7 +137,7 @@ def _write_bundle(run: Run, dataset: Dataset, folder: Path, name: str, weights: 
         files={},
     )
     spec, probs_BK = _calibrated(folder, spec, dataset, photos)
-    check_parity(run, Counter.load(folder), dataset, _parity_photos(dataset))
+    check_parity(run, _counter(folder), dataset, _parity_photos(dataset))
     stored = {}
     if weights != "fp32":
         whole_BK = probs_BK
@@ -145,7 +158,7 @@ def _write_bundle(run: Run, dataset: Dataset, folder: Path, name: str, weights: 
     _write_golden(folder)
     (folder / "card.md").write_text(render_card(spec, run, dataset, certificate), encoding="utf-8")
     if len(photos) >= LEAST_PHOTOS:  # fewer say too little of what is usual
-        write_reference(folder, Counter.load(folder), dataset, photos, split="val")
+        write_reference(folder, _counter(folder), dataset, photos, split="val")
     seal(folder, spec)
 
 
@@ -159,11 +172,17 @@ def _calibrated(
     files = {MODEL_NAME: file_digest(folder / MODEL_NAME)}
     spec = spec.model_copy(update={"temperature": 1.0, "files": files})
     write_spec(folder, spec)
-    probs_BK = Counter.load(folder).probs(partial(dataset.read_bytes, photo) for photo in photos)
+    probs_BK = _counter(folder).probs(partial(dataset.read_bytes, photo) for photo in photos)
     temperature = fit_temperature(probs_BK, [photo.count for photo in photos])
     spec = spec.model_copy(update={"temperature": temperature})
     write_spec(folder, spec)
     return spec, temper(probs_BK, temperature)
+
+
+def _counter(folder: Path) -> Counter:
+    """The bundle that is being made, run by the CPU whatever the setting: other providers are told whether they compute
+    right by golden photos, whose answers are made here."""
+    return Counter.load(folder, provider=CPU)
 
 
 def certify_val(probs_BK: Floats, counts_B: Ints, photos: Sequence[LabelledPhoto], dataset: Dataset) -> Certificate:
@@ -184,7 +203,7 @@ def _write_golden(folder: Path) -> None:
     names = [f"drawn-{count:02d}.jpg" for count in GOLDEN_COUNTS]
     for count, name in zip(GOLDEN_COUNTS, names, strict=True):
         (folder / "golden" / name).write_bytes(drawn_photo(count, seed=count))
-    probs_BK = Counter.load(folder).probs([(folder / "golden" / name).read_bytes() for name in names])
+    probs_BK = _counter(folder).probs([(folder / "golden" / name).read_bytes() for name in names])
     answers = [{"photo": name, "probs": row.round(7).tolist()} for name, row in zip(names, probs_BK, strict=True)]
     (folder / GOLDEN_NAME).write_text(json.dumps(answers) + "\n")
 
