@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from tests.dataset_support import real_dataset
 
 from binsight.counting import Bundle, Counter, default_bundle, providers
@@ -197,6 +198,19 @@ def test_a_bundle_may_ask_at_another_size_than_it_was_trained_at(
     np.testing.assert_allclose(found, expected, atol=1e-4)
     with pytest.raises(BadRecipe, match="size"):
         run.at_size(0)
+
+
+def test_a_size_that_the_network_does_not_take_is_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OneSize(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.reshape(2, 3, 64, 64)
+
+    monkeypatch.setattr(Run, "load_network", lambda _: OneSize())
+    with pytest.raises(BadRecipe, match=r"tf_efficientnet_lite0 must take photos of 40 × 40 .*another --size"):
+        export(run, tmp_path / "bundle", size=40)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_training_and_counting_see_the_same_pixels_photo_by_photo(

@@ -11,7 +11,7 @@ from binsight.counting import default_bundle
 from binsight.errors import BadInput
 from binsight.lifecycle.beginning import _check_known
 from binsight.lifecycle.terms import Terms
-from binsight.model.learned import learned_from
+from binsight.model.learned import learned_from, not_known
 from binsight.model.recipe import Recipe, checked, dump_recipe, load_recipe
 from binsight.model.run import Run
 
@@ -65,6 +65,22 @@ def test_what_nobody_knows_to_have_seen_the_judging_photos_is_said_before_anythi
     with pytest.raises(BadInput, match=f"photos that {taught} has learned from .*begin afresh: train.begin=fresh"):
         _check_known(terms(tmp_path), taught)
     _check_known(terms(tmp_path), told)
+
+
+def test_a_file_does_not_tell_what_its_weights_have_seen_and_public_weights_have_seen_no_bins(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "w.safetensors").touch()
+    filed = run_folder(tmp_path / "filed", "a" * 64, weights=f"file:{tmp_path}/w.safetensors")
+    then = run_folder(tmp_path / "then", "b" * 64, weights=f"run:{filed}")
+    assert learned_from(Run.open(filed)) == ["unknown"]
+    assert learned_from(Run.open(then)) == ["a" * 64, "unknown"]
+    assert not_known(Run.open(filed).recipe) == [tmp_path / "w.safetensors"]
+    with pytest.raises(BadInput, match=r"w\.safetensors has learned from .*leave it out of the recipe"):
+        _check_known(terms(tmp_path, f"model.weights=file:{tmp_path}/w.safetensors"), None)
+    for weights in ("none", "hub", "package:efficientnet-lite0"):
+        public = run_folder(tmp_path / weights.partition(":")[0], "c" * 64, weights=weights)
+        assert (learned_from(Run.open(public)), not_known(Run.open(public).recipe)) == ([], [])
 
 
 def test_a_run_that_is_gone_is_unknown_and_a_circle_ends(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from binsight.decision.suspects import record_doubts, record_probs
 from binsight.errors import BadDataset, BadInput, BadRecipe, MissingObject, Stopped
 from binsight.model import suspects as module
 from binsight.model.recipe import Recipe, load_recipe
-from binsight.model.suspects import Suspect, SuspectSearch, find_suspects, rows
+from binsight.model.suspects import Suspect, SuspectSearch, check_recipe, find_suspects, rows
 from binsight.model.suspects_page import caption, suspects_page
 from binsight.model.trainer import Trainer
 from binsight.settings import settings
@@ -296,6 +296,14 @@ def test_a_network_that_knows_the_photos_already_is_refused(
     assert isinstance(done.exception, BadRecipe)
     assert "must not name earlier runs" in str(done.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_weights_of_which_nobody_knows_what_they_have_seen_are_refused(file: Path) -> None:
+    with pytest.raises(
+        BadRecipe, match=r"nobody knows .* model\.weights=file:w\.pth; take package:NAME, hub or none"
+    ):
+        check_recipe(load_recipe(file, ["model.weights=file:w.pth"]))
+    check_recipe(load_recipe(file))
 
 
 # The page and the command

@@ -229,9 +229,28 @@ def test_weights_that_the_last_step_of_an_epoch_breaks_end_the_run_in_a_sentence
     assert not has_learnt(tmp_path / "run")
 
 
-def test_an_unknown_optimizer_is_named(file: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadRecipe, match="no optimizer 'best'"):
-        train(load_recipe(file, ["training.optimizer=best"]), tmp_path / "run")
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            ["model.backbone=timm:vit_tiny_patch16_224"],
+            r"of 48 × 48 pixels .*Input height \(48\) .*preprocessing\.size",
+        ),
+        (
+            ["model.backbone=torchvision:googlenet"],
+            "torchvision:googlenet .* one tensor of features.*another network",
+        ),
+        (["training.optimizer=adahessian"], "training.optimizer must do with first derivatives"),
+        (["training.optimizer=best"], "no optimizer 'best'"),
+    ],
+)
+def test_values_that_do_not_train_are_named_before_any_photo_is_opened(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], says: str
+) -> None:
+    monkeypatch.setattr("binsight.model.trainer.Photos", lambda *_: pytest.fail("photos were opened"))
+    with pytest.raises(BadRecipe, match=says):
+        train(load_recipe(file, options), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_dataset_that_is_not_there_or_has_too_few_photos_is_named(file: Path, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ from binsight.imaging.drawn import drawn_photo
 from binsight.model.batches import wanted_photos
 from binsight.model.card import render_card
 from binsight.model.learned import learned_from
+from binsight.model.network import check_takes
 from binsight.model.quantise import Weights, check_storage_loss, storage_loss, store_weights
 from binsight.model.recipe import Recipe, placeless
 from binsight.model.reference import write_reference
@@ -124,7 +125,9 @@ def _check_name(name: str) -> None:
 
 def _write_bundle(run: Run, dataset: Dataset, folder: Path, name: str, weights: Weights) -> None:
     (folder / "golden").mkdir(parents=True)
-    export_onnx(run.load_network(), folder / MODEL_NAME, size=run.recipe.data.preprocessing.size)
+    network, size = run.load_network(), run.recipe.data.preprocessing.size
+    check_takes(network, size, backbone=run.recipe.model.backbone, mend="choose another --size, or none")
+    export_onnx(network, folder / MODEL_NAME, size=size)
     photos = wanted_photos(dataset, run.recipe, "val")  # others may come in shares that no warehouse has
     counts = np.array([photo.count for photo in photos])
     spec = BundleSpec(

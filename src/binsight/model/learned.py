@@ -1,4 +1,8 @@
-"""From which datasets a run has learned beside its own: by the weights that it began with, and by its teachers."""
+"""From which datasets a run has learned beside its own: by the weights that it began with, and by its teachers.
+
+Weights in a file say nothing of the photos that they have seen, so that they count as `UNKNOWN`. Those of a package or of a
+library's hub are public ones, which have seen no photo of bins.
+"""
 
 import json
 from pathlib import Path
@@ -20,9 +24,9 @@ def not_known(recipe: Recipe) -> list[Path]:
 
 
 def _sources(recipe: Recipe) -> list[Path]:
-    """Runs and bundles that a run by this recipe learns from."""
+    """Runs, bundles and files of weights that a run by this recipe learns from."""
     source, _, where = recipe.model.weights.partition(":")
-    return [*([Path(where)] if source == "run" else []), *recipe.training.teachers]
+    return [*([Path(where)] if source in ("run", "file") else []), *recipe.training.teachers]
 
 
 def datasets_of(folder: Path) -> dict[str, Path | None]:
@@ -41,7 +45,7 @@ def _earlier(run: Run, seen: set[Path]) -> dict[str, Path | None]:
 
 
 def _datasets(folder: Path, seen: set[Path]) -> dict[str, Path | None]:
-    """What a run or bundle was trained on, and what it has learned from itself."""
+    """What a run or bundle was trained on, and what it has learned from itself; a file does not tell."""
     if (folder / SPEC_NAME).is_file():
         return dict.fromkeys(seen_by(_json(folder / SPEC_NAME).get("lineage", {})))
     if (folder / RECIPE_NAME).is_file():

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from binsight.errors import BadRecipe
 from binsight.model.backbones import build_backbone, load_weights, read_weights
 from binsight.model.recipe import Model
 
@@ -101,6 +102,22 @@ class FlipAverage(nn.Module):
         plain, mirrored = self.network(images_BCHW), self.network(images_BCHW.flip(3))
         mean: Tensor = torch.logaddexp(plain, mirrored) - 0.6931471805599453  # log 2
         return mean
+
+
+def check_takes(network: nn.Module, size: int, *, backbone: str, mend: str) -> None:
+    """Ask the network, in the mode it is in, about two blank photos of a size. In training mode that moves its statistics.
+
+    Raises `BadRecipe` naming the backbone and the size, and ending in `mend`, where it cannot be asked.
+    """
+    try:
+        with torch.no_grad():
+            network(torch.zeros(2, 3, size, size))
+    except Exception as error:  # noqa: BLE001 - networks have errors of their own for sizes that they do not take
+        reason = (str(error).splitlines() or [""])[0].rstrip(".")
+        raise BadRecipe(
+            f"model.backbone={backbone} must take photos of {size} × {size} pixels and give one tensor of features, but "
+            f"ends in {type(error).__name__}: {reason}; {mend}"
+        ) from None
 
 
 def build_network(model: Model) -> CountNetwork:

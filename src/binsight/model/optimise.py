@@ -21,7 +21,10 @@ def moving_average(network: nn.Module, training: Training, device: torch.device)
 
 
 def make_optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
-    """timm's optimizer of that name, without weight decay on biases and norms. Raises `BadRecipe` for another."""
+    """timm's optimizer of that name, without weight decay on biases and norms.
+
+    Raises `BadRecipe` for another, and for one that needs second derivatives.
+    """
     import_torchvision()
     from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 
@@ -32,6 +35,11 @@ def make_optimizer(network: nn.Module, training: Training) -> torch.optim.Optimi
     except (ValueError, AssertionError) as error:
         raise BadRecipe(f"training.optimizer: timm knows no optimizer {training.optimizer!r} ({error})") from None
     assert isinstance(optimizer, torch.optim.Optimizer)
+    if getattr(optimizer, "is_second_order", False):
+        raise BadRecipe(
+            f"training.optimizer must do with first derivatives, but {training.optimizer} needs second ones; choose "
+            "another, such as adamw"
+        )
     return optimizer
 
 
@@ -42,7 +50,12 @@ def make_scheduler(
     schedules = torch.optim.lr_scheduler
     match training.schedule:
         case "onecycle":
-            return schedules.OneCycleLR(optimizer, max_lr=training.lr, total_steps=total_steps + 1)
+            return schedules.OneCycleLR(
+                optimizer,
+                max_lr=training.lr,
+                total_steps=total_steps + 1,
+                cycle_momentum=not {"momentum", "betas"}.isdisjoint(optimizer.defaults),  # some have none to move
+            )
         case "cosine":
             return schedules.CosineAnnealingLR(optimizer, T_max=total_steps)
         case "constant":

@@ -106,6 +106,11 @@ def check_recipe(recipe: Recipe) -> None:
         f"model.weights={recipe.model.weights}": recipe.model.weights.startswith("run:"),
         "training.teachers": bool(recipe.training.teachers),
     }
+    if recipe.model.weights.startswith("file:"):
+        raise BadRecipe(
+            "the recipe must not begin with weights of which nobody knows what photos they have seen, which may be those "
+            f"that are to be judged, but has model.weights={recipe.model.weights}; take package:NAME, hub or none"
+        )
     for field, is_named in named.items():
         if is_named:
             raise BadRecipe(

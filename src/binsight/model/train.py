@@ -27,7 +27,7 @@ from binsight.dataset.manifest import Dataset
 from binsight.errors import BadInput, BinsightError, MissingObject
 from binsight.model.batches import Photos, batch_order
 from binsight.model.memory import keep_freed_memory
-from binsight.model.network import build_network
+from binsight.model.network import build_network, check_takes
 from binsight.model.optimise import make_optimizer
 from binsight.model.recipe import Recipe, dump_recipe
 from binsight.model.run import ENVIRONMENT_NAME, RECIPE_NAME, Run, describe_environment, has_learnt
@@ -106,6 +106,7 @@ def _starts_the_others(fabric: Fabric) -> bool:
 def _begin(folder: Path, recipe: Recipe, dataset: Dataset, held: ExitStack) -> None:
     """Write what the run is of, and ask its teachers; or find it written. The folder is held until `held` ends."""
     _check_is_free(folder, dataset)
+    _check_trains(recipe)
     make_folder(folder)
     is_alone = held.enter_context(_holding(folder))
     if (folder / RECIPE_NAME).is_file() and (has_learnt(folder) or not is_alone):
@@ -131,6 +132,21 @@ def _check_is_free(folder: Path, dataset: Dataset) -> None:
             f"{folder} must be empty or hold a run, but holds {', '.join(others[:3])}{', …' * (len(others) > 3)}; choose "
             "another folder"
         )
+
+
+def _check_trains(recipe: Recipe) -> None:
+    """Try the network and its optimizer on two blank photos, before any photo is opened. Raises `BadRecipe`.
+
+    It is another network than the one that will be trained, so that nothing of that one is moved.
+    """
+    network = build_network(recipe.model).train()
+    make_optimizer(network, recipe.training)
+    check_takes(
+        network,
+        recipe.data.preprocessing.size,
+        backbone=recipe.model.backbone,
+        mend="set data.preprocessing.size to a size that it takes, or choose another network",
+    )
 
 
 @contextmanager
@@ -196,7 +212,6 @@ def _rehearse(recipe: Recipe, dataset: Dataset) -> None:
     photos.auxiliary_NA(recipe.model.auxiliary)
     order = batch_order(len(photos), recipe.training.batch_size, seed=recipe.seed, epoch=0)
     check_shares(len(order), recipe.training.devices)
-    make_optimizer(build_network(recipe.model), recipe.training)
 
 
 @contextmanager
