@@ -20,6 +20,7 @@ from binsight.model.card import verified_text
 from binsight.model.evaluate import Evaluation, evaluate, select
 from binsight.model.evaluation_files import as_json, write_evaluation
 from binsight.model.export import certify_val
+from binsight.model.familiar import Familiar
 from binsight.model.verification import CHOSEN_BY_COUNT
 from binsight.model.verification_page import summary
 
@@ -135,17 +136,6 @@ def test_photos_chosen_by_their_count_are_warned_of(dataset: Dataset, certificat
     assert "no wrong record on which the bundle's certificate could be tried" in list(summary(small))[-1]
 
 
-def test_photos_chosen_by_their_count_confirm_no_bound(dataset: Dataset, certificate: Certificate) -> None:
-    """Of six items, answered five: no record of five is seen to be wrong where the photos end at five."""
-    overlooking = Rule(lambda photo: around(5 if photo.count == 6 else photo.count, spread=0.3))
-    few = select(dataset, "test", {"count": list("12345")})
-    found = evaluate("x", overlooking, dataset, few, certificate=certificate).verification
-    said = list(summary(found))[-1]
-    assert "is exceeded beyond chance. " in said
-    assert "chosen by their count" in said
-    assert "chosen by their count" not in measured(dataset, "test", certificate).verification.doubt
-
-
 def listed(dataset: Dataset, split: Split) -> Dataset:
     """With a column of who collected a photo: a list of bins with one to five items, or people who went by."""
     photos = (replace(one, split=split, extras={"listed": str(int(1 <= one.count <= 5))}) for one in dataset.photos)
@@ -161,6 +151,29 @@ def test_photos_that_were_chosen_by_their_count_under_another_name_are_told(data
     for kind in "ab":
         found = evaluate("x", MODEL, dataset, select(dataset, "train", {"kind": (kind,)})).verification
         assert CHOSEN_BY_COUNT not in found.here.note, "half of the photos, whatever they show"
+
+
+def test_photos_that_were_chosen_by_their_count_confirm_no_certificate(dataset: Dataset, tmp_path: Path) -> None:
+    """Sure of everything but a seven, which it takes for a six: of the wrong records 6 only those are missed."""
+    blind_for_sevens = Rule(lambda photo: around(6 if photo.count == 7 else photo.count, spread=0.01))
+    many = listed(replace(dataset, photos=dataset.photos * 4), "test")
+    many = replace(many, photos=tuple(replace(one, group=str(i)) for i, one in enumerate(many.photos)))
+    up_to_five = replace(many, photos=many.select(where=lambda one: one.count <= 5))
+    certificate = measured(up_to_five, "test", model=blind_for_sevens).verification.here
+    certificate = certificate.model_copy(update={"dataset_sha256": "another"})
+    chosen = select(many, "test", {"listed": ("1",)})
+    evaluation = evaluate(
+        "x", blind_for_sevens, many, chosen, certificate=certificate, look=lambda photos: Familiar()
+    )
+    found = evaluation.verification
+    assert found.checks and "confirmed" in {check.finding for check in found.checks}, "or nothing is tried here"
+    assert {found.finding(check) for check in found.checks} <= {"not contradicted", "not tried"}
+    *_, warned, last = summary(found)
+    assert warned == CHOSEN_BY_COUNT and last.endswith("chosen by their count cannot confirm it.")
+    rows = found.as_json()["bundle_on_these_photos"]
+    assert "confirmed" not in {row["finding"] for row in rows}
+    assert "cannot confirm it" in write_evaluation(evaluation, tmp_path / "report").read_text()
+    assert "confirmed" not in {row["bound"] for row in rows_of(tmp_path / "report" / "bundle_certificate.csv")}
 
 
 def test_a_bundles_certificate_tells_too_that_its_photos_were_chosen_by_their_count(dataset: Dataset) -> None:

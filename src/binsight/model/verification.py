@@ -8,7 +8,7 @@ from typing import Any
 from binsight.dataset.manifest import LabelledPhoto, Split
 from binsight.decision.certificate import Certificate
 from binsight.decision.certify import certify
-from binsight.decision.confirm import BandCheck, confirm
+from binsight.decision.confirm import BandCheck, Finding, confirm
 from binsight.decision.scores import Floats
 from binsight.errors import BadInput
 from binsight.model.familiar import Familiar
@@ -21,8 +21,8 @@ CHOSEN_ON: dict[Split, str] = {
 }
 
 CHOSEN_BY_COUNT = (
-    "These photos were chosen by their count, so wrong records of other counts are missing: no figure of verified "
-    "records tells how it would be on all, and no bound is seen to hold."
+    "These photos were chosen by their count, so wrong records of other counts are missing, and no figure of verified "
+    "records tells how it would be on all."
 )
 
 _EXPECTED = 5
@@ -45,20 +45,27 @@ class Verification:
 
     `bundle` is None for a run and for a bundle without a certificate. `checks` is None where there is no `bundle`, or
     where these photos cannot confirm its certificate: it is from these very ones, or the model has seen some of them.
-    `doubt` says that, or that it is not known, or that the photos were chosen by their count; empty where none is so.
+    `doubt` says that, or that it is not known, or that the photos were chosen `by_count`; empty where none is so.
     """
 
     here: Certificate
     bundle: Certificate | None
     checks: tuple[BandCheck, ...] | None
     doubt: str = ""
+    by_count: bool = False
+
+    def finding(self, check: BandCheck) -> Finding:
+        """What the photos say of a bound. Where they are in doubt, they confirm none, however few wrong records pass."""
+        return "not contradicted" if self.doubt and check.finding == "confirmed" else check.finding
 
     def as_json(self) -> dict[str, Any]:
         """Both certificates, and what the bundle's does here."""
         return {
             "certified_on_these_photos": self.here.as_json(),
             "bundle_certificate": None if self.bundle is None else self.bundle.as_json(),
-            "bundle_on_these_photos": None if self.checks is None else [check.as_json() for check in self.checks],
+            "bundle_on_these_photos": None
+            if self.checks is None
+            else [check.as_json() | {"finding": self.finding(check)} for check in self.checks],
             "doubt": self.doubt,
         }
 
@@ -76,8 +83,7 @@ def verification(
     """Certify on the measured photos and, where it is from others that the model has not seen, put the bundle's
     certificate to the test.
 
-    `by_count` says that the photos were chosen by their count: wrong records of other counts are missing, so that
-    no bound is seen to hold.
+    `by_count` says that the photos were chosen by their count: the certificate then warns of it, and they confirm none.
 
     Raises `BadInput` where the certificate is for another number of counts than the model gives.
     """
@@ -103,13 +109,13 @@ def verification(
             doubt = "The model has seen photos among these, which cannot confirm the bundle's certificate."
         else:
             checks = confirm(bundle, predictions.probs_BK, predictions.counts_B, predictions.groups)
-            doubt = " ".join(_doubts(familiar, by_count))
-    return Verification(here=here, bundle=bundle, checks=checks, doubt=doubt)
+            doubt = " ".join(_doubts(familiar, by_count=by_count))
+    return Verification(here=here, bundle=bundle, checks=checks, doubt=doubt, by_count=by_count)
 
 
-def _doubts(familiar: Familiar, by_count: bool) -> Iterator[str]:
-    """Why bounds that are not exceeded are not seen to hold."""
+def _doubts(familiar: Familiar, *, by_count: bool) -> Iterator[str]:
+    """Why bounds that hold on the measured photos are not confirmed by them."""
+    if by_count:
+        yield "Photos that were chosen by their count cannot confirm it."
     if familiar.not_known:
         yield "That confirms nothing as long as it is not known whether the model has learned from these photos."
-    if by_count:
-        yield CHOSEN_BY_COUNT

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from binsight.decision.certificate import BandCertificate, Certificate
-from binsight.decision.confirm import BandCheck
+from binsight.decision.confirm import BandCheck, Finding
 from binsight.decision.resample import Interval
-from binsight.model.verification import Verification
+from binsight.model.verification import CHOSEN_BY_COUNT, Verification
 from binsight.report import Page
 
 ABOUT = (
@@ -38,19 +38,21 @@ def verification_section(page: Page, found: Verification) -> None:
     if found.checks:
         page.table(
             "bundle_certificate",
-            [_check_row(check) for check in found.checks],
+            [_check_row(check, found.finding(check)) for check in found.checks],
             caption="The thresholds of the bundle's certificate, which was made from other photos, on these. Intervals "
             "hold 95%. Confirmed: these photos by themselves show the bound to hold; broken: they show that it does "
-            "not; not contradicted: they are too few for either; not tried: they hold no wrong record of the band."
-            + (f" {found.doubt}" if found.doubt else ""),
+            "not; not contradicted: they are too few for either, or cannot confirm it for the reason above; not tried: "
+            "they hold no wrong record of the band.",
         )
     page.text(METHOD)
 
 
 def summary(found: Verification) -> Iterator[str]:
-    """A sentence for each bound, and one about the bundle's certificate."""
+    """A sentence for each bound, a warning where the photos' choice bends them, and one about the bundle's certificate."""
     for alpha in sorted({band.alpha for band in found.here.bands}, reverse=True):
         yield _summary(found.here, alpha)
+    if found.by_count:
+        yield CHOSEN_BY_COUNT
     if found.bundle is None:
         yield "The model has no certificate, so nothing may be verified by it."
     elif found.checks is None:
@@ -113,7 +115,7 @@ def _row(band: BandCertificate) -> dict[str, object]:
     }
 
 
-def _check_row(check: BandCheck) -> dict[str, object]:
+def _check_row(check: BandCheck, finding: Finding) -> dict[str, object]:
     band = check.certified
     return {
         "recorded count": _counts(band),
@@ -124,7 +126,7 @@ def _check_row(check: BandCheck) -> dict[str, object]:
         "wrong verified here": ""
         if check.false_accepts is None
         else _share(check.false_accepts, check.false_accepts_interval),
-        "bound": check.finding,
+        "bound": finding,
         "right records": check.num_right,
         "verified here": _share(check.coverage, check.coverage_interval),
         "verified where certified": _share(band.coverage, band.coverage_interval),
