@@ -55,6 +55,7 @@ def export(
     """
     require_extra("train", "exporting")
     from binsight.dataset.manifest import Dataset
+    from binsight.model.card import temperature_warning
     from binsight.model.export import export as export_run
     from binsight.model.quantise import StorageLoss
     from binsight.model.run import Run
@@ -67,6 +68,8 @@ def export(
         weights=weights,
         size=size,
     )
+    if warning := temperature_warning(made.spec.temperature):
+        click.echo(f"warning: {warning}", err=True)
     num_bytes = sum(path.stat().st_size for path in made.folder.rglob("*") if path.is_file())
     if as_json:
         stored = made.spec.figures.get("stored", {"weights": weights})

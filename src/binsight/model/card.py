@@ -4,6 +4,7 @@ import textwrap
 
 from binsight.counting.bundle import BundleSpec
 from binsight.dataset.manifest import Dataset
+from binsight.decision.calibrate import MAX_TEMPERATURE, MIN_TEMPERATURE
 from binsight.decision.certificate import Certificate
 from binsight.model.batches import wanted_photos
 from binsight.model.quantise import StorageLoss
@@ -29,14 +30,14 @@ people, and no record should be changed on its word alone.
 
 ## Training data
 {num_train:,} photos of the split `train` of the dataset {dataset} (sha256 {digest}…), whose counts are stock
-records, not truths; first weights: `{first_weights}`. If these are photos of the Amazon Bin Image Dataset, its licence
-CC BY-NC-SA 3.0 US applies: attribution, non-commercial use, share-alike.
+records, not truths{drawn}; first weights: `{first_weights}`. If these are photos of the Amazon Bin Image Dataset, its
+licence CC BY-NC-SA 3.0 US applies: attribution, non-commercial use, share-alike.
 
 ## Figures
 On the {num_val:,} `val` photos, on which the best epoch and the temperature {temperature:.3f} were chosen (figures on
 other photos are lower; `binsight evaluate` on `test` measures them): exact {exact:.1%}, within one {within_one:.1%},
 mean absolute error {mae:.2f} items, ranked probability score {rps:.3f} items, expected calibration error {ece:.1%}.
-
+{temperature_end}
 ## Unreadable photos
 {unreadable}
 
@@ -76,6 +77,7 @@ Nothing: its certificate allows no record to be verified without a person. Why, 
 def render_card(spec: BundleSpec, run: Run, dataset: Dataset, certificate: Certificate) -> str:
     """The card of a bundle, from its spec, its run, its dataset and its certificate."""
     val, trained_size = spec.figures["val"], spec.lineage["trained_size"]
+    drawn, end = run.recipe.data.drawn, temperature_warning(spec.temperature)
     return TEMPLATE.format(
         name=spec.name,
         version=spec.lineage["binsight"],
@@ -86,16 +88,33 @@ def render_card(spec: BundleSpec, run: Run, dataset: Dataset, certificate: Certi
         fit={"squash": "squashed to a square", "letterbox": "padded to a square"}[spec.preprocessing.fit],
         last=spec.num_counts - 1,
         num_train=len(wanted_photos(dataset, run.recipe, "train")),
+        drawn=f"; and {drawn:,} bins that Binsight drew, whose counts are true" if drawn else "",
         first_weights=spec.lineage["first_weights"][:40],
         dataset=dataset.folder.name,
         digest=dataset.digest[:12],
         num_val=val["num_photos"],
         temperature=spec.temperature,
+        temperature_end=f"\n{textwrap.fill(end, width=116)}\n" if end else "",
         weights=weights_text(spec),
         unreadable=unreadable_text(spec),
         verified=verified_text(certificate),
         **{name: val[name] for name in ("exact", "within_one", "mae", "rps", "ece")},
     )
+
+
+def temperature_warning(temperature: float) -> str:
+    """What it means that the temperature is at an end of the range that is searched; empty where it is at none."""
+    if temperature > MAX_TEMPERATURE * 0.99:
+        return (
+            f"The temperature is {temperature:.3f}, the highest that is tried: the probabilities tell next to nothing of "
+            "how sure the network is. Do not rely on them, nor on intervals; train longer, or on more photos."
+        )
+    if temperature < MIN_TEMPERATURE * 1.01:
+        return (
+            f"The temperature is {temperature:.3f}, the lowest that is tried: nearly every val photo was answered right, "
+            "so that they do not tell how sure answers may be. Calibrate on more photos, or on harder ones."
+        )
+    return ""
 
 
 def weights_text(spec: BundleSpec) -> str:

@@ -161,12 +161,18 @@ class Trainer:
         norm = self.fabric.clip_gradients(
             self.network, self.optimizer, max_norm=recipe.training.gradient_clip, error_if_nonfinite=False
         )
-        position.gradient_norms.append(float(norm) if norm is not None else float("nan"))
+        self._note_norm(float("nan") if norm is None else float(norm))
         self.optimizer.step()
         self.scheduler.step()
         if self.ema is not None:
             self.ema.update(self.bare_network, step=position.epoch * self.batches_per_epoch + position.batch)
         return value
+
+    def _note_norm(self, norm: float) -> None:
+        """Of a step that is taken: fp16 skips those whose gradients overflow, which is how it finds its scale."""
+        is_scaled = bool(self.fabric.strategy.precision.state_dict())
+        if np.isfinite(norm) or not is_scaled:
+            self.position.gradient_norms.append(norm)
 
     def _pause(self) -> None:
         """After a batch: save where it is time to, stop where someone asked to."""
@@ -192,6 +198,7 @@ class Trainer:
             raise self._no_number(f"the network's answers for val are no numbers after epoch {position.epoch + 1}")
         before_keeping()
         num_batches = max(1, position.batch)
+        norms = position.gradient_norms or [0.0]  # nothing moved the weights where every step was skipped
         row = EpochMetrics(
             epoch=position.epoch + 1,
             lr=float(self.scheduler.get_last_lr()[0]),
@@ -201,8 +208,8 @@ class Trainer:
             val_exact=scores.exact,
             val_within_one=scores.within_one,
             val_mae=scores.mae,
-            gradient_norm=statistics.median(position.gradient_norms),
-            gradient_norm_max=max(position.gradient_norms),
+            gradient_norm=statistics.median(norms),
+            gradient_norm_max=max(norms),
             photos_per_s=num_batches
             * min(self.recipe.training.batch_size, len(self.train_photos))
             * self.fabric.world_size
@@ -242,6 +249,7 @@ class Trainer:
             "network": self.bare_network.state_dict(),
             "optimizer": self.bare_optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
         }
         if self.ema is not None:
             states["ema"] = self.ema.state_dict()
@@ -253,6 +261,8 @@ class Trainer:
         self.bare_network.load_state_dict(states["network"])
         self.bare_optimizer.load_state_dict(states["optimizer"])
         self.scheduler.load_state_dict(states["scheduler"])
+        if scale := states.get("precision"):  # of fp16 alone, and not in checkpoints of before
+            self.fabric.strategy.precision.load_state_dict(scale)
         if self.ema is not None:
             self.ema.load_state_dict(states["ema"])
         epochs = self.recipe.training.epochs
