@@ -2,13 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.prepare_support import drawn_source, run
+from tests.prepare_support import drawn_source, run, write_photo
 
 from binsight.cli.evaluate import evaluate as command
 from binsight.counting import default_bundle
@@ -129,6 +130,49 @@ def test_other_photos_are_known_to_be_new(worlds: Path, tmp_path: Path) -> None:
     ):
         assert not found.warns
         assert found.sentence.startswith("The model has learned from none of these photos")
+
+
+def site(folder: Path, *, seed: int, of: dict[str, str], labels: dict[str, str] | None = None) -> Dataset:
+    """A dataset of photos with simple ids, two of them of each item in `of`; `labels` name a photo's group."""
+    ids = [f"{n:05}" for n in range(1, 13)]
+    source = drawn_source(folder / "source", {one: (of.get(one, f"item{int(one) // 2}"),) for one in ids})
+    for one in ids:
+        write_photo(source / "bin-images" / f"{one}.jpg", seed=seed + int(one))
+    named = folder / "labels.csv"
+    named.write_text("photo,count,group\n" + "".join(f"{one},1,{(labels or {}).get(one, '')}\n" for one in ids))
+    run(source, folder / "dataset", named if labels else None)
+    return Dataset.open(folder / "dataset")
+
+
+def everything(dataset: Dataset, *training: Dataset, tmp_path: Path) -> Familiar:
+    """What a bundle that was trained on others would know if all photos of the dataset judged it."""
+    model = bundle(tmp_path / "bundle", *training)
+    return familiar(model, dataset, "test", training, dataset.photos)
+
+
+@pytest.mark.parametrize("labels", [None, {"00012": "bin 9"}], ids=["no labels", "labels that name some"])
+def test_two_sites_with_simple_ids_share_no_bins(tmp_path: Path, labels: dict[str, str] | None) -> None:
+    """Chains that the labels do not name are called after their first photos, as `00001` or `chain 00001`."""
+    one = site(tmp_path / "one", seed=100, of={}, labels=labels)
+    two = site(tmp_path / "two", seed=500, of={}, labels=labels and {"00012": "bin 8"})
+    assert {photo.group for photo in one.photos} & {photo.group for photo in two.photos}
+    assert not everything(two, one, tmp_path=tmp_path).warns
+
+
+def test_a_chain_is_known_by_one_of_its_pictures_and_by_the_name_of_its_bin(tmp_path: Path) -> None:
+    """Of the chain 00002 the first photo alone is the same, and does not judge; bin 9 has none that is."""
+    one = site(tmp_path / "one", seed=100, of={}, labels={"00011": "bin 9", "00012": "bin 9"})
+    source = drawn_source(tmp_path / "source", {"00002": ("a",), "00003": ("a",), "00007": ("b",)})
+    (source / "bin-images" / "00002.jpg").write_bytes((tmp_path / "one/source/bin-images/00002.jpg").read_bytes())
+    write_photo(source / "bin-images" / "00003.jpg", seed=903)
+    write_photo(source / "bin-images" / "00007.jpg", seed=907)
+    (tmp_path / "labels.csv").write_text("photo,count,group\n00002,1,\n00003,1,\n00007,1,bin 9\n")
+    run(source, tmp_path / "two", tmp_path / "labels.csv")
+    two = Dataset.open(tmp_path / "two")
+    learned = replace(one, photos=tuple(replace(photo, split="train") for photo in one.photos))
+    judging = [photo for photo in two.photos if photo.photo != "00002"]
+    found = familiar(bundle(tmp_path / "bundle", learned), two, "test", (learned,), judging)
+    assert found.num_seen == 2 and "the same chain of bins" in found.first
 
 
 def test_first_weights_of_another_split_are_noticed(worlds: Path, tmp_path: Path) -> None:

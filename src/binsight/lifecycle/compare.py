@@ -132,8 +132,8 @@ def _training(
     for dataset in datasets:
         # The val photos chose the epoch and the temperature, and certified: the challenger has seen them too.
         photos = dataset.select(where=lambda photo: photo.split != "test")
-        pictures.add(photos, fingerprints(dataset, photos, doing=f"reading {dataset.folder.name}"))
-    promotion.add(promotion_set.photos, [one.fingerprint for one in seen])
+        pictures.add(dataset, photos, fingerprints(dataset, photos, doing=f"reading {dataset.folder.name}"))
+    promotion.add(promotion_set.dataset, promotion_set.photos, [one.fingerprint for one in seen])
     leaks = find_leaks(pictures, promotion)
     return TrainingFacts(
         datasets=digests,

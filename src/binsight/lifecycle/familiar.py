@@ -85,8 +85,8 @@ def _seen(training: Dataset, dataset: Dataset, photos: Sequence[LabelledPhoto]) 
     # The val photos chose the epoch and the temperature, and certified: the model has seen them too.
     learned = training.select(where=lambda photo: photo.split != "test")
     known, judging = Pictures(), Pictures()
-    known.add(learned, fingerprints(training, learned, doing=f"reading {training.folder.name}"))
-    judging.add(photos, fingerprints(dataset, photos, doing="reading what judges"))
+    known.add(training, learned, fingerprints(training, learned, doing=f"reading {training.folder.name}"))
+    judging.add(dataset, photos, fingerprints(dataset, photos, doing="reading what judges"))
     # Turned around, so that there is one for every photo that judges, and not for every one of the training.
     for leak in find_leaks(judging, known):
         yield leak.training, f"{leak.training}, {leak.kind} as {leak.promotion} of {training.folder.name}"
