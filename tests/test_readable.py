@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from binsight.decision.scores import photo_scores
 from binsight.imaging.drawn import drawn_photo
 from binsight.model.evaluate import Evaluation, evaluate, select
 from binsight.model.evaluation_files import as_json, write_evaluation
+from binsight.model.predictor import RunPredictor
 from binsight.model.readability import (
     LARGEST,
     PIXELS,
@@ -236,12 +238,37 @@ def test_a_flag_that_only_says_many_items_is_no_better_than_the_largest_answers(
     assert small_counts is not None and small_counts.num_left_out == 0
 
 
-def test_a_model_without_a_limit_is_measured_with_the_one_that_an_export_would_fit(small: Dataset) -> None:
+class OfARun(RunPredictor):
+    """A run whose answers are by rule."""
+
+    def __init__(self) -> None:
+        pass
+
+    def predict(self, dataset: Dataset, photos: Sequence[LabelledPhoto]) -> np.ndarray:
+        return seeing(1.0).predict(dataset, photos)
+
+
+def test_a_runs_answers_are_said_not_to_be_tempered_yet(
+    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit, the thresholds and the reliability of its bundle are those of tempered answers."""
+    for model, is_told in ((OfARun(), True), (seeing(1.0), False)):
+        monkeypatch.setattr("binsight.model.predictor.predictor", lambda folder, model=model: model)
+        out = tmp_path / f"told-{is_told}"
+        done = CliRunner().invoke(cli, ["evaluate", "some/model", str(small.folder), "--out", str(out)])
+        assert done.exit_code == 0, done.output
+        said, page = "A run's answers are not tempered yet", unescape((out / "index.html").read_text())
+        assert (said in done.output, said in page) == (is_told, is_told)
+        assert ("as a run that is not tempered yet." in page) == is_told
+        assert json.loads((out / "metrics.json").read_text())["tempered"] == (not is_told)
+
+
+def test_a_model_without_a_limit_is_measured_with_one_that_flags_as_many_as_an_export_would(small: Dataset) -> None:
     evaluation = evaluated(small, seeing(1.0))
     found = evaluation.readability
     assert not found.from_bundle
     assert found.readable_from == fit_readable_from(evaluation.predictions.probs_BK)
-    assert "the model has none; a limit as an export would fit it here" in text_of(found)
+    assert "the model has none; this one leaves the least sure 20% here" in text_of(found)
 
 
 def test_too_few_chains_and_no_flagged_photos_are_said(tmp_path: Path, small: Dataset) -> None:

@@ -134,7 +134,10 @@ def _print_ranges(evaluation: "Evaluation") -> None:
 
 def _print_summaries(evaluation: "Evaluation") -> None:
     from binsight.model import readability_page, verification_page
+    from binsight.model.evaluate import UNTEMPERED
 
+    if not evaluation.tempered:
+        click.echo(UNTEMPERED)
     for line in readability_page.summary(evaluation.readability):
         click.echo(line)
     for line in verification_page.summary(evaluation.verification):

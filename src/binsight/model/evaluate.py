@@ -18,7 +18,7 @@ from binsight.decision.measures import Measured, Range, count_prior, measure, me
 from binsight.decision.scores import Floats, PhotoScores, photo_scores
 from binsight.errors import BadInput
 from binsight.model.familiar import Familiar, Look, nobody_looked
-from binsight.model.predictor import Predictions, Predictor, predict_all
+from binsight.model.predictor import Predictions, Predictor, is_tempered, predict_all
 from binsight.model.readability import Readability, readability
 from binsight.model.verification import Verification, are_chosen_by_count, verification
 
@@ -109,9 +109,19 @@ def _empty_message(dataset: Dataset, split: Split, where: Mapping[str, tuple[str
     return f"no photo of the split {split} has {'; and '.join(seen)}; choose a value that occurs together"
 
 
+UNTEMPERED = (
+    "A run's answers are not tempered yet: its probabilities, what could be verified by them and what is flagged are not "
+    "those of its bundle, for which export fits a temperature. Evaluate the bundle for these; which counts are answered "
+    "stays the same."
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What was measured. `by` maps a column to its values, each with the ranges measured on its photos."""
+    """What was measured. `by` maps a column to its values, each with the ranges measured on its photos.
+
+    `tempered` says whether the answers are those that will be counted with, as a bundle's are and a run's are not.
+    """
 
     model: str
     dataset: Dataset
@@ -125,6 +135,7 @@ class Evaluation:
     by: dict[str, dict[str, dict[Range, Measured]]]
     verification: Verification
     readability: Readability
+    tempered: bool = True
 
     @property
     def num_counts(self) -> int:
@@ -199,6 +210,7 @@ def evaluate(
             familiar=familiar,
         ),
         readability=readability(predictions, dataset, readable_from),
+        tempered=is_tempered(model),
     )
 
 

@@ -57,6 +57,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
     selection, predictions = evaluation.selection, evaluation.predictions
     return {
         "model": evaluation.model,
+        "tempered": evaluation.tempered,
         "dataset": {"folder": evaluation.dataset.folder.name, "sha256": evaluation.dataset.digest},
         "split": selection.split,
         "familiar": evaluation.familiar.as_json(),

@@ -6,7 +6,7 @@ from binsight.decision.curves import risk_coverage
 from binsight.decision.measures import Measured, Range
 from binsight.decision.resample import Interval
 from binsight.model import evaluation_plots as plots
-from binsight.model.evaluate import Evaluation
+from binsight.model.evaluate import UNTEMPERED, Evaluation
 from binsight.model.evaluation_examples import examples_section
 from binsight.model.readability_page import readability_section
 from binsight.model.verification_page import verification_section
@@ -116,7 +116,8 @@ def sureness_sentence(evaluation: Evaluation) -> str:
     word = "about as sure as it should be"
     if abs(confidence - exact) > SURENESS_MARGIN:
         word = "too sure of itself" if confidence > exact else "less sure of itself than it could be"
-    return f"It gives its answers {confidence:.0%} on average, and {exact:.0%} are right: it is {word}."
+    yet = "" if evaluation.tempered else ", as a run that is not tempered yet"
+    return f"It gives its answers {confidence:.0%} on average, and {exact:.0%} are right: it is {word}{yet}."
 
 
 def _ranges(page: Page, evaluation: Evaluation) -> None:
@@ -225,6 +226,8 @@ def _sureness(page: Page, evaluation: Evaluation) -> None:
     page.section(
         "How sure it is", "A probability is worth something if answers given 60% are right 60 times in 100."
     )
+    if not evaluation.tempered:
+        page.text(UNTEMPERED)
     page.plot(
         "reliability",
         *plots.reliability_diagram(evaluation),

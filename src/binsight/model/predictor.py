@@ -116,6 +116,11 @@ def readable_from_of(model: Predictor) -> float | None:
     return model.counter.bundle.spec.readable_from if isinstance(model, BundlePredictor) else None
 
 
+def is_tempered(model: Predictor) -> bool:
+    """Whether the answers are those that will be counted with; an export fits the temperature, so that a run has none."""
+    return not isinstance(model, RunPredictor)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
     """A photo that the model could not be asked about, and why."""

@@ -83,8 +83,8 @@ class Choice:
 class Readability:
     """`choices` for the flag and what it is compared with, on all photos first, then on parts of them.
 
-    `readable_from` is the bundle's limit where `from_bundle`; for a run or a bundle without one it is what an export
-    would fit if these were its photos, which needs no counts.
+    `readable_from` is the bundle's limit where `from_bundle`; for a run or a bundle without one it is what flags the least
+    sure of these photos, as many as an export flags of its own, which needs no counts.
     """
 
     readable_from: float

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from binsight.decision.readable import UNREADABLE_SHARE
 from binsight.decision.resample import Interval
 from binsight.model.readability import (
     ANSWERED_SMALL,
@@ -51,7 +52,9 @@ def summary(found: Readability) -> Iterator[str]:
     flagged = found.of("all", UNREADABLE)
     assert flagged is not None
     whose = (
-        "the bundle's limit" if found.from_bundle else "the model has none; a limit as an export would fit it here"
+        "the bundle's limit"
+        if found.from_bundle
+        else f"the model has none; this one leaves the least sure {UNREADABLE_SHARE:.0%} here"
     )
     yield (
         f"Flag unreadable: {flagged.num_left_out:,} of {flagged.num_photos:,} photos, with less than "
