@@ -1,12 +1,14 @@
 """The bin's name, read from the Data Matrix on its label."""
 
 import csv
+import io
 from pathlib import Path
 
 import pytest
 import zxingcpp
 from PIL import Image
 
+from binsight.counting import Counter, default_bundle
 from binsight.imaging import decode_photo
 from binsight.imaging.bin_label import LONGEST_ENLARGED, read_bin_label
 
@@ -67,6 +69,17 @@ def test_a_label_away_from_the_edges_needs_the_whole_photo() -> None:
 def test_a_large_photo_is_read_without_being_enlarged() -> None:
     photo = _with_matrix((LONGEST_ENLARGED * 2, LONGEST_ENLARGED), 12, (0.4, 0.9))
     assert read_bin_label(photo) == "P-7-A379C224"
+
+
+def test_counting_reads_the_label_in_every_pixel_that_the_camera_gave() -> None:
+    """At the part of its size at which the photo is counted, the label is too small."""
+    file = io.BytesIO()
+    _with_matrix((2400, 1800), 3, (0.4, 0.9)).save(file, "JPEG", quality=90)
+    counter = Counter.load(default_bundle(), threads=1)
+    seen = counter.see("a", file.getvalue(), read_labels=True)
+    assert seen.bin_label == "P-7-A379C224"
+    small = decode_photo(file.getvalue(), enough_side=2 * counter.bundle.spec.preprocessing.size)
+    assert small.size == (600, 450) and read_bin_label(small, edges_only=True) is None
 
 
 def test_other_codes_are_not_bin_labels() -> None:

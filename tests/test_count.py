@@ -168,6 +168,12 @@ def test_a_stream_that_fails_fails_the_count(counter: Counter) -> None:
         list(counter.count(stream()))
 
 
+def test_a_large_photo_is_counted_the_same_whether_labels_are_read_or_not(counter: Counter) -> None:
+    """Its JPEG is decoded at a part of its size to be counted, and in full for the label."""
+    photos = [(str(seed), drawn_photo(seed, seed=seed, size=(1600, 1200))) for seed in range(2)]
+    assert list(counter.count(photos, read_labels=True)) == list(counter.count(photos))
+
+
 def test_a_counter_can_be_shared_by_threads(counter: Counter) -> None:
     photo = drawn_photo(3, seed=3)
     answers: list[tuple[float, ...]] = []

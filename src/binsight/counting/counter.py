@@ -156,16 +156,16 @@ class Counter:
     def see(self, name: str, data: bytes, *, read_labels: bool = False) -> Seen:
         """Decode, check and measure one photo. Raises `BadPhoto`."""
         preprocessing = self.bundle.spec.preprocessing
-        # A label needs every pixel that the camera gave; counting does not.
-        enough_side = None if read_labels else OVERSAMPLING * preprocessing.size
+        enough_side = OVERSAMPLING * preprocessing.size
         image = decode_photo(data, name=name, limits=self.limits, enough_side=enough_side)
-        return Seen(
-            photo=name,
-            pixels_HWC=np.asarray(fit_square(image, preprocessing)),
-            quality=measure_quality(image),
-            num_bytes=len(data),
-            bin_label=read_bin_label(image, edges_only=True) if read_labels else None,
-        )
+        pixels, quality, label = np.asarray(fit_square(image, preprocessing)), measure_quality(image), None
+        if read_labels:
+            if min(image.size) >= enough_side:  # or it was not scaled
+                # A label needs every pixel that the camera gave. Counting goes by the same ones with labels and without.
+                del image  # a photo may take 120 MB
+                image = decode_photo(data, name=name, limits=self.limits)
+            label = read_bin_label(image, edges_only=True)
+        return Seen(photo=name, pixels_HWC=pixels, quality=quality, num_bytes=len(data), bin_label=label)
 
     def estimate(self, seen: Sequence[Seen]) -> list[CountEstimate]:
         """Estimates for photos that were seen, in their order: one run of the network."""
